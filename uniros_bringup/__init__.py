@@ -1,0 +1,1 @@
+"""Masters and processes: start, verify, supervise, stop."""

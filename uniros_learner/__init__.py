@@ -1,0 +1,1 @@
+"""Everything that runs beside the learner: the client, the proxy, training and evaluation."""
