@@ -1,0 +1,172 @@
+"""One environment and the rules of asking it for something: numbers, lease, validation, exactly once.
+
+A `Session` knows nothing of ROS topics: goals come in as bytes or messages and leave as `Answer`s. All of it runs in one thread,
+so an environment may keep to that thread what it must (OpenGL contexts, event loops).
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from enum import Enum
+from typing import Any, Callable, NamedTuple
+
+import gymnasium
+from actionlib_msgs.msg import GoalStatus
+
+from uniros_env_server.lease import Lease
+from uniros_msgs import codec, spaces, wire
+from uniros_msgs.errors import (
+    EnvironmentFailed, InvalidAction, InvalidObservation, ResetNeeded, StaleStep, UnirosError,
+)
+from uniros_msgs.msg import ResetGoal
+
+log = logging.getLogger("rosout")
+
+NO_STAMPS = wire.Stamps()
+
+
+class Phase(Enum):
+    """Where the current episode stands."""
+
+    EMPTY = "there was no reset yet"
+    RUNNING = "running"
+    BROKEN = "the episode broke off with an error"
+
+
+class Answer(NamedTuple):
+    """What becomes of a goal: its terminal status, the serialised result, and a line for people."""
+
+    status: int
+    body: bytes
+    text: str = ""
+
+
+class Session:
+    """Applies resets and steps to one environment, each exactly once."""
+
+    def __init__(self, env: gymnasium.Env, lease: Lease, check_observations: bool = False):
+        self.env = env
+        self.lease = lease
+        self.episode = 0
+        self.step_count = 0
+        self.phase = Phase.EMPTY
+        self._check_observations = check_observations
+        self._stored: Answer | None = None  # of the last step or reset that was applied
+        self._stamps: Callable[[], tuple] | None = getattr(env.unwrapped, "stamps", None)
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    def reset(self, goal: ResetGoal) -> Answer:
+        """Start episode `goal.episode`; the same number again returns the stored result."""
+        episode = goal.episode or self.episode + 1
+        try:
+            self.lease.check(goal.lease)
+            if episode == self.episode and self.step_count == 0 and self._stored:
+                return self._stored
+            if episode <= self.episode:
+                raise StaleStep(f"reset asks for episode {episode}, but episode {self.episode} has already begun; "
+                                f"ask for {self.episode + 1}, or 0 for the next one")
+            seed, options = _reset_arguments(goal)
+        except UnirosError as error:
+            return self._failed_reset(GoalStatus.REJECTED, _refusal(error))
+        self.episode, self.step_count, self.phase = episode, 0, Phase.BROKEN
+        try:
+            observation, info = self.env.reset(seed=seed, options=options)
+            self._check(observation)
+            reply = wire.ResetReply(wire.OK, episode, observation, info, self._read_stamps())
+            self._stored = Answer(GoalStatus.SUCCEEDED, wire.pack_reset_reply(reply))
+            self.phase = Phase.RUNNING
+        except Exception as error:  # whatever user code raises
+            self._stored = self._failed_reset(GoalStatus.ABORTED, _from_inside(error))
+        return self._stored
+
+    def step(self, buffer: bytes, at: int) -> Answer:
+        """Carry out the serialised `StepGoal` at `buffer[at:]`."""
+        lease, episode, step, at = wire.unpack_step_goal(buffer, at)
+        episode = episode or self.episode
+        step = step or self.step_count + 1
+        try:
+            self.lease.check(lease)
+            if episode == self.episode and step == self.step_count and step and self._stored:
+                return self._stored
+            self._expect(episode, step)
+            action, _ = wire.unpack_value(buffer, at)
+            spaces.conform(self.env.action_space, action)  # the environment gets what was sent, as it would in-process
+        except UnirosError as error:
+            return self._failed_step(GoalStatus.REJECTED, _refusal(error))
+        return self._apply(episode, step, action)
+
+    def _apply(self, episode: int, step: int, action: Any) -> Answer:
+        self.step_count = step
+        try:
+            observation, reward, terminated, truncated, info = self.env.step(action)
+            self._check(observation)
+            reply = wire.StepReply(
+                wire.OK, episode, step, observation, reward, terminated, truncated, info, self._read_stamps()
+            )
+            self._stored = Answer(GoalStatus.SUCCEEDED, wire.pack_step_reply(reply))
+        except InvalidAction as error:  # a robot found more wrong with it than its space could tell; nothing moved
+            self.step_count = step - 1
+            return self._failed_step(GoalStatus.REJECTED, _refusal(error))
+        except Exception as error:  # whatever user code raises
+            self.phase = Phase.BROKEN
+            self._stored = self._failed_step(GoalStatus.ABORTED, _from_inside(error))
+        return self._stored
+
+    # --- the rules ----------------------------------------------------------------------------------------------------
+
+    def _expect(self, episode: int, step: int) -> None:
+        if self.phase is not Phase.RUNNING:
+            raise ResetNeeded(f"a step needs a running episode, but {self.phase.value}: call reset() first")
+        if episode != self.episode:
+            raise StaleStep(f"this step belongs to episode {episode}; the current one is {self.episode}. Nothing moved")
+        if step != self.step_count + 1:
+            late = "is late" if step <= self.step_count else "came out of order"
+            raise StaleStep(f"step {step} of episode {episode} {late}: step {self.step_count} was the last, "
+                            f"{self.step_count + 1} comes next. Nothing moved")
+
+    def _check(self, observation: Any) -> None:
+        """Raise InvalidObservation unless it belongs to its space; only where the server was asked to look."""
+        if not self._check_observations:
+            return
+        try:
+            spaces.conform(self.env.observation_space, observation)
+        except UnirosError as error:
+            raise InvalidObservation(f"the environment's observation does not fit its own space: {error}") from None
+
+    # --- answers ------------------------------------------------------------------------------------------------------
+
+    def _read_stamps(self) -> wire.Stamps:
+        return wire.Stamps(*self._stamps()) if self._stamps else NO_STAMPS
+
+    def _failed_reset(self, status: int, failure: wire.Failure) -> Answer:
+        reply = wire.ResetReply(failure, self.episode, None, {}, NO_STAMPS)
+        return Answer(status, wire.pack_reset_reply(reply), failure.message)
+
+    def _failed_step(self, status: int, failure: wire.Failure) -> Answer:
+        reply = wire.StepReply(failure, self.episode, self.step_count, None, 0.0, False, False, {}, NO_STAMPS)
+        return Answer(status, wire.pack_step_reply(reply), failure.message)
+
+
+def _reset_arguments(goal: ResetGoal) -> tuple[int | None, dict | None]:
+    """gymnasium's `seed` and `options`. Raises InvalidAction for what cannot be either."""
+    options = codec.decode(goal.options) if goal.options.layout else None
+    if not (options is None or isinstance(options, dict)):
+        raise InvalidAction(f"reset options must be a dict or None, not {type(options).__name__}")
+    if len(goal.seed) > 1:
+        raise InvalidAction(f"this server hosts one environment: give one seed or none, not {len(goal.seed)}")
+    return (goal.seed[0] if goal.seed else None), options
+
+
+def _refusal(error: UnirosError) -> wire.Failure:
+    return wire.Failure(type(error).__name__, str(error), "")
+
+
+def _from_inside(error: Exception) -> wire.Failure:
+    """What the learner is told of an exception that left the environment."""
+    trace = traceback.format_exc()
+    log.error("the environment raised\n%s", trace)
+    if isinstance(error, UnirosError):
+        return wire.Failure(type(error).__name__, str(error), trace)
+    return wire.Failure(EnvironmentFailed.__name__, f"{type(error).__name__}: {error}", trace)

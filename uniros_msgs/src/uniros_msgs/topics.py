@@ -1,0 +1,159 @@
+"""Topics for the path of every step: raw bytes in and out of rospy, and subscribers that cannot hold anybody up.
+
+A rospy publisher without a queue writes from the calling thread, which is fast, but blocks for ever once a subscriber stops
+reading (a paused `rostopic echo`). `Outlet` never blocks: what a subscriber's socket does not take at once waits in a backlog,
+and a subscriber that leaves it there too long is dropped. Nothing here starts a node.
+"""
+
+from __future__ import annotations
+
+import logging
+import select
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from typing import Any, Callable
+
+import rospy
+
+log = logging.getLogger("rosout")
+_LENGTH = struct.Struct("<I")
+STALLED_AFTER = 5.0  # seconds a subscriber may leave data unread before it is dropped
+BACKLOG_LIMIT = 64 << 20  # bytes a subscriber may leave unread
+
+
+def raw(message_class: type) -> type:
+    """A subclass of a message class that keeps the received bytes in `.raw` instead of decoding them."""
+
+    def deserialize(self: Any, buffer: bytes) -> Any:
+        self.raw = buffer
+        return self
+
+    return type(message_class.__name__, (message_class,), {"__init__": lambda self: None, "deserialize": deserialize})
+
+
+class Inlet:
+    """A subscription that hands each message to `callback(raw bytes, caller id)` in the thread that received it."""
+
+    def __init__(self, name: str, message_class: type, callback: Callable[[bytes, str], None]):
+        def receive(message: Any) -> None:
+            callback(message.raw, message._connection_header.get("callerid", ""))
+
+        self._subscriber = rospy.Subscriber(name, raw(message_class), receive, tcp_nodelay=True)
+
+    def publishers(self) -> int:
+        """How many publishers have completed the handshake with us."""
+        return sum(1 for c in self._subscriber.impl.connections if getattr(c, "header", None))
+
+    def close(self) -> None:
+        self._subscriber.unregister()
+
+
+class Outlet:
+    """A publisher of serialised messages. `send` returns at once, whatever any subscriber does."""
+
+    def __init__(self, name: str, message_class: type):
+        self._publisher = rospy.Publisher(name, message_class, queue_size=None, tcp_nodelay=True)  # from our own thread
+        self._lock = threading.Lock()
+        self._backlogs: dict[Any, _Backlog] = {}
+        self._flusher: threading.Thread | None = None
+
+    def subscribers(self) -> list[str]:
+        """The node names of the subscribers."""
+        return [c.endpoint_id for c in self._publisher.impl.connections]
+
+    def send(self, body: bytes) -> None:
+        """Send one serialised message to every subscriber."""
+        data = _LENGTH.pack(len(body)) + body
+        with self._lock:
+            for connection in self._publisher.impl.connections:
+                self._write(connection, data)
+
+    def close(self) -> None:
+        self._publisher.unregister()
+
+    def _write(self, connection: Any, data: bytes) -> None:
+        backlog = self._backlogs.get(connection)
+        if backlog is None:
+            sent = self._try(connection, data)
+            if sent is None or sent == len(data):
+                return
+            self._backlogs[connection] = backlog = _Backlog()
+            data = data[sent:]
+        backlog.append(data)
+        if backlog.size > BACKLOG_LIMIT:
+            self._drop(connection, f"left {backlog.size >> 20} MiB unread")
+        elif self._flusher is None:
+            self._flusher = threading.Thread(target=self._flush, name="outlet flusher", daemon=True)
+            self._flusher.start()
+
+    def _try(self, connection: Any, data: bytes) -> int | None:
+        """Bytes the socket took without waiting; None when the connection is gone."""
+        try:
+            sent = connection.socket.send(data, socket.MSG_DONTWAIT)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except (OSError, AttributeError):  # rospy sets the socket to None when it closes a connection
+            self._backlogs.pop(connection, None)
+            connection.close()
+            return None
+        connection.stat_bytes += sent
+        connection.stat_num_msg += 1
+        return sent
+
+    def _drop(self, connection: Any, why: str) -> None:
+        log.warning("dropped %s from %s: it %s", connection.endpoint_id, self._publisher.resolved_name, why)
+        self._backlogs.pop(connection, None)
+        connection.close()
+
+    def _flush(self) -> None:
+        """Serve the backlogs until there are none; runs only while somebody is slow."""
+        while True:
+            with self._lock:
+                for connection in list(self._backlogs):
+                    self._advance(connection)
+                if not self._backlogs:
+                    self._flusher = None
+                    return
+                writable = select.poll()
+                for connection in self._backlogs:
+                    writable.register(connection.fileno(), select.POLLOUT)
+            writable.poll(50)
+
+    def _advance(self, connection: Any) -> None:
+        backlog = self._backlogs[connection]
+        while backlog.chunks:
+            sent = self._try(connection, backlog.chunks[0])
+            if sent is None:
+                return
+            if not backlog.took(sent):
+                break
+        if not backlog.chunks:
+            del self._backlogs[connection]
+        elif time.monotonic() - backlog.moved > STALLED_AFTER:
+            self._drop(connection, f"has not read for {STALLED_AFTER:.0f} s")
+
+
+class _Backlog:
+    """Bytes one subscriber has yet to take."""
+
+    def __init__(self) -> None:
+        self.chunks: deque[bytes] = deque()
+        self.size = 0
+        self.moved = time.monotonic()
+
+    def append(self, data: bytes) -> None:
+        self.chunks.append(data)
+        self.size += len(data)
+
+    def took(self, sent: int) -> bool:
+        """Note that `sent` bytes of the first chunk are gone; True when the whole chunk is."""
+        if sent:
+            self.moved = time.monotonic()
+        self.size -= sent
+        first = self.chunks.popleft()
+        if sent < len(first):
+            self.chunks.appendleft(first[sent:])
+        return sent == len(first)
