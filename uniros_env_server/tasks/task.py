@@ -1,0 +1,67 @@
+"""The contract of a task: what a batch of arms is to achieve, as pure functions of what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from uniros_env_server.robots.model import RobotModel
+from uniros_env_server.robots.robot import Array, RobotState
+
+Reachable = Callable[[Array], NDArray[np.bool_]]  # (M, 3) points (m) -> (M,) whether the arm gets its tool there, safely
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """All that a task may look at, for a batch of N arms."""
+
+    state: RobotState
+    tool: Array  # (N, 4, 4) pose of the end effector in the base frame (m)
+    goal: Array  # (N, 3) m, base frame
+    executed: Array  # (N, A) the last action as it was carried out, in the action's units
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The box (m, base frame) in which a task lets the end effector move."""
+
+    low: Array  # (3,)
+    high: Array  # (3,)
+
+
+class Task(Protocol):
+    """What the environment asks of a task. Every function is pure and takes and gives a leading batch dimension."""
+
+    name: str
+    reward_type: str
+    tolerance: float  # m
+
+    @property
+    def workspace(self) -> Workspace:
+        """Where the end effector may go while the task runs."""
+
+    def observation_space(self, model: RobotModel, actions: int) -> spaces.Box:
+        """The space of one row of `observe`, for a robot and a number of action components."""
+
+    def sample_goals(self, rng: np.random.Generator, count: int, reachable: Reachable) -> Array:
+        """(count, 3) goals drawn from the generator (m)."""
+
+    def observe(self, view: View) -> Array:
+        """(N, D) observations."""
+
+    def achieved(self, view: View) -> Array:
+        """(N, 3) where what is to reach the goal stands now (m)."""
+
+    def reward(self, achieved: Array, desired: Array, refusal: NDArray[np.int8] | None = None) -> Array:
+        """(N,) rewards of achieved and desired goals, (N, 3) each (m)."""
+
+    def success(self, achieved: Array, desired: Array) -> NDArray[np.bool_]:
+        """(N,) whether the goal is reached, which ends the episode."""
+
+    def describe(self) -> dict[str, Any]:
+        """Name and parameters, as JSON can hold them, from which `tasks.load` makes the same task again."""
