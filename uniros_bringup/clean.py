@@ -62,7 +62,7 @@ def _kind(arguments: list[str]) -> str | None:
 
 def _port(arguments: list[str]) -> int:
     """The port of a rosmaster, from its command line."""
-    for flag, value in zip(arguments, arguments[1:], strict=False):
+    for flag, value in itertools.pairwise(arguments):
         if flag in ("-p", "--port") and value.isdigit():
             return int(value)
     return DEFAULT_PORT

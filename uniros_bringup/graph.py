@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from uniros_msgs.errors import StartFailed
 
@@ -127,10 +128,10 @@ class Graph:
         if first and clean and not self._keep_logs:
             shutil.rmtree(self.log_dir, ignore_errors=True)
 
-    def __enter__(self) -> Graph:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._keep_logs = self._keep_logs or error is not None
         self.stop()
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 from urllib.parse import urlparse
 
 import rospkg
@@ -141,8 +142,8 @@ class Master:
         if self._own_log_dir is not None and not died_before:
             shutil.rmtree(self._own_log_dir, ignore_errors=True)
 
-    def __enter__(self) -> Master:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.stop()

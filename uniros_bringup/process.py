@@ -48,7 +48,7 @@ class _Forker(threading.Thread):
             job, result = self._jobs.get()
             try:
                 result.set_result(job())
-            except BaseException as error:  # handed on to the caller, whatever it is
+            except BaseException as error:  # noqa: BLE001 - handed on to the caller, whatever it is
                 result.set_exception(error)
 
 

@@ -46,7 +46,7 @@ class Launch:
         os.close(report)
 
     def fileno(self) -> int:
-        """Readable when there is something to `read`."""
+        """File descriptor that is readable when there is something to `read`."""
         return self._report
 
     def read(self) -> bool:
@@ -111,12 +111,12 @@ class Supervisor:
         running = True
         while running:
             patience = None if self._deadline == float("inf") else max(0.0, self._deadline - time.monotonic())
-            readable = select.select([self._launch, wake], [], [], patience)[0]
+            readable, _, _ = select.select([self._launch.fileno(), wake], [], [], patience)
             if wake in readable:
                 os.read(wake, 64)
             if self._interrupts > 1 or time.monotonic() >= self._deadline:
                 return
-            if self._launch in readable:
+            if self._launch.fileno() in readable:
                 running = self._launch.read()
             if self._interrupts or self._finished() is not None:
                 self._end_politely()
