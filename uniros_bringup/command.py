@@ -11,11 +11,11 @@ from pathlib import Path
 import rospkg
 from roslaunch.arg_dump import get_args
 from roslaunch.core import RLException
-from uniros_msgs.errors import UnirosError
 
 from uniros_bringup import clean
 from uniros_bringup.master import LOOPBACK, Master
 from uniros_bringup.supervisor import Launch, Supervisor
+from uniros_msgs.errors import UnirosError
 
 LEARNER = "learner"  # the node whose end ends the run
 SUMMARY = "summary.txt"  # what a learner leaves in its run folder for the person at the terminal
@@ -68,7 +68,7 @@ def _hint(word: str, known: list[str]) -> str:
 
 
 def check_arguments(file: Path, arguments: list[str]) -> list[str]:
-    """The arguments, when the launch file declares all of them; with a run folder, when it wants one and none is given."""
+    """The arguments, if the launch file declares all of them; with a run folder, if it wants one and none is given."""
     declared = get_args([str(file)])
     given = {}
     for argument in arguments:

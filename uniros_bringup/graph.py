@@ -9,13 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
-
-from uniros_msgs.errors import StartFailed
 
 from uniros_bringup.master import Master, new_log_dir
 from uniros_bringup.process import Process, spawn
+from uniros_msgs.errors import StartFailed
 
 POLL = 0.01  # s, between two questions whether a node is ready
 
@@ -49,8 +47,9 @@ class Graph:
         Raises StartFailed, with the end of its log, when it ends or does not get ready; it is stopped then.
         """
         variables = {**self.master.env(), "ROS_LOG_DIR": str(self.log_dir), **(env or {})}
+        log = self.log_dir / f"{name.strip('/').replace('/', '-')}.log"
         with self._lock:
-            process = spawn(cmd, env=variables, log=self.log_dir / f"{name.strip('/').replace('/', '-')}.log", name=name)
+            process = spawn(cmd, env=variables, log=log, name=name)
             self.nodes.append(process)
         try:
             self._await(process, ready, timeout)
@@ -63,7 +62,7 @@ class Graph:
         deadline = time.monotonic() + timeout
         while ready is not None and not ready():
             if not process.alive:
-                raise StartFailed(f"{process.name} ended with exit code {process.poll()} while starting; {_log_of(process)}")
+                raise StartFailed(f"{process.name} ended with {process.poll()} while starting; {_log_of(process)}")
             if time.monotonic() > deadline:
                 raise StartFailed(f"{process.name} was not ready within {timeout:g} s; {_log_of(process)}")
             time.sleep(POLL)
@@ -131,8 +130,8 @@ class Graph:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._keep_logs = self._keep_logs or error is not None
+    def __exit__(self, *failure: object) -> None:
+        self._keep_logs = self._keep_logs or failure[0] is not None
         self.stop()
 
 

@@ -9,15 +9,14 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlparse
 
 import rospkg
-from uniros_msgs.errors import ConnectionFailed, StartFailed
 
 from uniros_bringup.process import Process, free_port, spawn
 from uniros_bringup.xmlrpc import CallFailed, call
+from uniros_msgs.errors import ConnectionFailed, StartFailed
 
 LOOPBACK = "127.0.0.1"
 ATTEMPTS = 3
@@ -114,7 +113,7 @@ class Master:
     def _why_not(self, ports: list[int]) -> str:
         assert self.process is not None
         taken = answering_pid(self.uri)
-        advice = "" if taken is None else f"; another ROS master (pid {taken}) answers there: join it, or take another port"
+        advice = f"; another ROS master (pid {taken}) answers there: join it, or take another port" if taken else ""
         return (
             f"no ROS master came up on {self.address}, port {', '.join(map(str, ports))}{advice}. "
             f"The end of {self.process.log}:\n{self.process.tail()}"
@@ -145,5 +144,5 @@ class Master:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.stop()

@@ -16,7 +16,7 @@ from uniros_bringup.guard import SIGINT_TIMEOUT, SIGTERM_TIMEOUT
 from uniros_bringup.master import Master
 from uniros_bringup.process import become_subreaper, kill_descendants, spawn
 
-GRACE = 2 * (SIGINT_TIMEOUT + SIGTERM_TIMEOUT) + 1.0  # s for a clean end: nodes first, then rosout, each SIGINT, SIGTERM
+GRACE = 2 * (SIGINT_TIMEOUT + SIGTERM_TIMEOUT) + 1.0  # s for a clean end: of the nodes first, then of rosout
 INTERRUPTED = 130  # the shell's exit code for "ended by Ctrl-C"
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,7 +24,8 @@ STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Launch:
     """A launch file running on a master, in a guard process (`uniros_bringup.guard`) that ends when we do.
 
-    Its nodes keep our terminal. `nodes` are their names once they are started, `ended` the exit codes of those that ended by themselves.
+    Its nodes keep our terminal. `nodes` are their names once they are started, `ended` the exit codes of those that
+    ended by themselves.
     """
 
     def __init__(self, file: Path, arguments: Sequence[str], master: Master) -> None:
@@ -141,7 +142,7 @@ class Supervisor:
             return _shell_code(1 if code is None else code)
         nodes = self._launch.nodes
         awaited = nodes is None or any(name.rpartition("/")[2] == self._last for name in nodes)
-        if self._interrupts and awaited or self._interrupts > 1:
+        if (self._interrupts and awaited) or self._interrupts > 1:
             return INTERRUPTED
         return 0 if self._interrupts else _shell_code(self._launch.process.poll() or 0)
 

@@ -12,7 +12,7 @@ LAUNCH = ROOT / "launch"
 
 
 def declared(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
-    """The <arg> elements a user can set; those inside an <include> are handed on, and one with a value is a constant."""
+    """The <arg> elements a user can set: not those handed on to an <include>, nor constants, which have a value."""
     for child in element:
         if child.tag == "arg" and "value" not in child.attrib:
             yield child

@@ -18,7 +18,7 @@ IGNORED = {
     "literal_project_name": "uniros_msgs is not a misspelt uniros",
     "unknown_package": "without rosdep's database, which needs the internet, none is known",
 }
-CATKIN_LINT = ["catkin_lint", "--offline", "--quiet", "--strict", "-W2", *(f"--ignore={problem}" for problem in IGNORED)]
+CATKIN_LINT = ["catkin_lint", "--offline", "--quiet", "--strict", "-W2", *(f"--ignore={name}" for name in IGNORED)]
 
 
 @pytest.mark.parametrize(
