@@ -46,7 +46,8 @@ class Graph:
 
         Raises StartFailed, with the end of its log, when it ends or does not get ready; it is stopped then.
         """
-        variables = {**self.master.env(), "ROS_LOG_DIR": str(self.log_dir), **(env or {})}
+        variables = {**self.master.env(), "ROS_LOG_DIR": str(self.log_dir), "PYTHONUNBUFFERED": "1"}
+        variables |= env or {}
         log = self.log_dir / f"{name.strip('/').replace('/', '-')}.log"
         with self._lock:
             process = spawn(cmd, env=variables, log=log, name=name)

@@ -20,6 +20,7 @@ from uniros_msgs.errors import ConnectionFailed, StartFailed
 
 LOOPBACK = "127.0.0.1"
 ATTEMPTS = 3
+CANNOT_BIND = "Unable to start XML-RPC server"  # what a rosmaster says that then stays for ever, and does nothing
 
 
 def new_log_dir() -> Path:
@@ -98,12 +99,12 @@ class Master:
         self.port, self.uri = port, f"http://{self.address}:{port}"
         self.process = spawn(
             ["rosmaster", "--core", "-p", str(port)],
-            env={**self.env(), "ROS_LOG_DIR": str(self.log_dir)},
+            env={**self.env(), "ROS_LOG_DIR": str(self.log_dir), "PYTHONUNBUFFERED": "1"},
             log=self.log_dir / f"rosmaster-{port}.log",
             name="rosmaster",
         )
         deadline = time.monotonic() + timeout
-        while self.process.alive and time.monotonic() < deadline:
+        while self.process.alive and CANNOT_BIND not in self.process.tail() and time.monotonic() < deadline:
             if answering_pid(self.uri) == self.process.pid:
                 return True
             time.sleep(0.01)
