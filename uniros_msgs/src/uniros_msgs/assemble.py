@@ -27,6 +27,7 @@ from uniros_msgs.layout import (
     SEQUENCES,
     TEXT,
     U8,
+    WIDEST,
     Opaque,
     dimensions,
     named_dtype,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:  # at run time this must stay Python 3.8
     Sources = Sequence[Any]  # the arrays a plan asked for, each as Python numbers or as an ndarray
     Read = Callable[[Sources], Any]
 
-_MAX_REMEMBERED_LAYOUT = 16384  # characters: a longer one is compiled each time, so that peers cannot fill the memory
+_MAX_REMEMBERED_LAYOUT = 4096  # characters: a longer one is compiled each time, so that peers cannot fill the memory
 _MAX_UNBACKED = 2**20  # containers, Nones and empty arrays beyond a few for each number that is really there
 
 
@@ -253,7 +254,7 @@ class _Compiler:
 
     def _text_array(self, code: str, shape: tuple[int, ...], count: int) -> Read:
         dtype = _string_dtype() if code == "T" else named_dtype(code)
-        if dtype.kind not in "UT":
+        if dtype.kind not in "UT" or dtype.itemsize > WIDEST:
             raise MalformedData(f"arrays of {code!r:.60} travel as ['raw', ...]")
         source, start = self._take(TEXT, count)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uniros_msgs.layout import F32, F64, I64, MAX_DEPTH, NUMERIC, READABLE, TEXT, U8, Opaque, dtype_name
+from uniros_msgs.layout import F32, F64, I64, MAX_DEPTH, NUMERIC, READABLE, TEXT, U8, WIDEST, Opaque, dtype_name
 
 if TYPE_CHECKING:  # at run time this must stay Python 3.8
     from collections.abc import Callable, Iterable
@@ -195,7 +195,7 @@ def _route(dtype: np.dtype, shape: tuple[int, ...]) -> Handler:
     """How arrays of that type and shape travel."""
     if dtype.kind == "O":
         return _object_array
-    if dtype.kind == "U" or dtype == _STRING_DTYPE:
+    if (dtype.kind == "U" and dtype.itemsize <= WIDEST) or dtype == _STRING_DTYPE:
         return _text_array
     code = dtype.str.lstrip("<|>")
     stream = NUMERIC.get(code) if dtype.names is None else None

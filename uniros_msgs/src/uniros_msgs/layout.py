@@ -14,7 +14,8 @@ null                                    None
 "b1" "u1" "i4" "f4" ...                 a numpy scalar: kind and size in bytes
 "longlong" "ulonglong"                  numpy's second types of 64 bits, where it has them
 ["f4",3,2]                              an array of that type and shape; ["f4"] has no dimensions
-["U5",2]                                an array of unicode strings of up to five characters, from text
+["U5",2]                                an array of unicode strings of up to five (at most 128) characters, from text
+["T",2]                                 an array of numpy's StringDType, from text
 ["raw",DTYPE,3]  ["scalar",DTYPE]       an array, a numpy scalar whose memory lies in u8
 ["object",[2,2],ITEMS]                  an array of objects
 ["bytes",4] ["bytearray",4] ["S",4]     four bytes of u8; "S" is numpy.bytes_
@@ -55,6 +56,7 @@ if TYPE_CHECKING:  # at run time this must stay Python 3.8
 STREAMS = ("f64", "f32", "i64", "u8", "text")  # the fields of Data, in the order of the wire
 F64, F32, I64, U8, TEXT = range(5)
 READABLE = 1024  # elements: longer arrays of small integers travel as raw memory, an eighth to a half of the size
+WIDEST = 512  # bytes of an element: wider arrays of strings travel as raw memory, which shows how much there really is
 MAX_DEPTH = 64  # containers inside containers
 
 NUMERIC = {  # numpy's code -> the array it travels in
