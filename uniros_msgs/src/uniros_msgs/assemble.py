@@ -1,21 +1,17 @@
 """From a layout and flat arrays back to a tree of Python values: the second half of the codec.
 
-A layout is compiled once into a `Plan`: nested functions that know where in which array their numbers lie. Plans of the
-last layouts are kept. Whatever a peer sends, nothing is executed, imported or unpickled here; a layout that is not in
-the language of `layout`, or that does not fit the arrays, raises MalformedData before memory is taken for it.
+An `Assembler` turns a layout into nested functions that know where in which array their numbers lie. Whatever a peer
+sends, nothing is executed, imported or unpickled here: names are looked up in the tables at the end, and nowhere else.
 """
 
 from __future__ import annotations
 
-import functools
-import json
-import struct
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from uniros_msgs.arrays import bool_reader, cast_reader, memory_reader, object_reader, string_dtype, text_reader
 from uniros_msgs.errors import MalformedData
 from uniros_msgs.layout import (
     BYTES,
@@ -32,84 +28,22 @@ from uniros_msgs.layout import (
     dimensions,
     named_dtype,
 )
-from uniros_msgs.sources import DTYPES, from_data, from_wire, lengths
+from uniros_msgs.sources import DTYPES
 
 if TYPE_CHECKING:  # at run time this must stay Python 3.8
     from collections.abc import Callable, Sequence
 
-    Sources = Sequence[Any]  # the arrays a plan asked for, each as Python numbers or as an ndarray
-    Read = Callable[[Sources], Any]
-
-_MAX_REMEMBERED_LAYOUT = 4096  # characters: a longer one is compiled each time, so that peers cannot fill the memory
-_MAX_UNBACKED = 2**20  # containers, Nones and empty arrays beyond a few for each number that is really there
+    from uniros_msgs.layout import Read, Sources
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How to read the values of one layout.
+class Assembler:
+    """Turns layouts into readers, and counts what they will take.
 
     Attributes:
-        read: from the sources to the value.
-        sizes: elements it takes from f64, f32, i64, u8 and text.
-        from_data: functions from a message to each source that `read` wants.
-        from_wire: functions from a buffer and an index to each of them; None stands for the texts.
-        lengths: unpacks the sizes that a buffer claims to have.
+        at: elements taken so far from f64, f32, i64, u8 and text.
+        sources: the streams that readers want, each with whether as an ndarray or as Python numbers.
+        unbacked: values so far that took nothing, as containers do.
     """
-
-    read: Read
-    sizes: tuple[int, ...]
-    from_data: tuple[Callable[[Any], Any], ...]
-    from_wire: tuple[Callable[[Any, int], Any] | None, ...]
-    lengths: struct.Struct
-
-
-def plan_of(layout: str) -> Plan:
-    """The plan for a layout. Raises MalformedData."""
-    if len(layout) <= _MAX_REMEMBERED_LAYOUT:
-        return _remembered_plan(layout)
-    return _compile(layout)
-
-
-def _compile(layout: str) -> Plan:
-    compiler = _Compiler()
-    try:
-        spec = json.loads(layout, object_pairs_hook=_unique, parse_float=_refuse, parse_constant=_refuse)
-        return _plan(compiler.node(spec), compiler)
-    except MalformedData:
-        raise
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error) as error:
-        raise MalformedData(f"expected a layout as uniros_msgs.layout has it, got {layout!r:.200}: {error}") from error
-
-
-def _plan(read: Read, compiler: _Compiler) -> Plan:
-    numbers = sum(compiler.at)
-    if compiler.unbacked > _MAX_UNBACKED + 8 * numbers:
-        raise MalformedData(f"a layout of {compiler.unbacked} containers for {numbers} numbers")
-    sizes, sources = tuple(compiler.at), compiler.sources
-    return Plan(
-        read,
-        sizes,
-        tuple(from_data(stream, as_array, sizes[stream]) for stream, as_array in sources),
-        tuple(None if stream == TEXT else from_wire(stream, as_array, sizes) for stream, as_array in sources),
-        lengths(sizes),
-    )
-
-
-_remembered_plan = functools.lru_cache(maxsize=256)(_compile)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(dict(pairs)) != len(pairs):
-        raise MalformedData("a layout with the same key twice in one dict")
-    return dict(pairs)
-
-
-def _refuse(text: str) -> Any:
-    raise MalformedData(f"a layout has whole numbers only, got {text}")
-
-
-class _Compiler:
-    """Turns layouts into readers, and counts what they will take from each array."""
 
     def __init__(self) -> None:
         self.at = [0, 0, 0, 0, 0]
@@ -246,47 +180,30 @@ class _Compiler:
         dtype = named_dtype(code)
         source, start = self._take(stream, count, as_array=True)
         if stream == U8:
-            return _memory(np.dtype("u1"), shape, source, start, np.bool_ if code == "b1" else None)
-        wire = DTYPES[stream]
-        if dtype == wire:
-            return _memory(dtype, shape, source, start * dtype.itemsize, None)
-        return _cast_array(dtype, shape, source, start, start + count)
+            return bool_reader(shape, source, start) if code == "b1" else memory_reader(dtype, shape, source, start)
+        if dtype == DTYPES[stream]:
+            return memory_reader(dtype, shape, source, start * dtype.itemsize)
+        return cast_reader(dtype, shape, source, start, start + count)
 
     def _text_array(self, code: str, shape: tuple[int, ...], count: int) -> Read:
-        dtype = _string_dtype() if code == "T" else named_dtype(code)
+        dtype = string_dtype() if code == "T" else named_dtype(code)
         if dtype.kind not in "UT" or dtype.itemsize > WIDEST:
             raise MalformedData(f"arrays of {code!r:.60} travel as ['raw', ...]")
         source, start = self._take(TEXT, count)
-
-        def read(sources: Sources) -> np.ndarray:
-            texts = list(sources[source][start : start + count])
-            if dtype.kind == "U" and any(len(text) > dtype.itemsize // 4 for text in texts):
-                raise MalformedData(f"a string longer than its array's type {code}")
-            return np.array(texts, dtype).reshape(shape)
-
-        return read
+        return text_reader(dtype, shape, source, start, start + count)
 
     def _object_array(self, name: str, shape: Any, *specs: Any) -> Read:
-        if not isinstance(shape, list):
-            raise MalformedData(f"expected the shape of an array of objects, got {shape!r:.60}")
         shape = dimensions(shape)
         read, count = self._items(specs)
         if count != np.prod(shape, dtype=object):
             raise MalformedData(f"{count} objects for an array of shape {shape}")
-
-        def build(sources: Sources) -> np.ndarray:
-            flat = np.empty(count, object)
-            for index, item in enumerate(read(sources)):
-                flat[index] = item
-            return flat.reshape(shape)
-
-        return build
+        return object_reader(read, count, shape)
 
     def _raw_array(self, name: str, dtype_name: Any, *shape: Any) -> Read:
         dtype, dims = named_dtype(dtype_name), dimensions(shape)
         size = int(np.prod(dims, dtype=object)) * dtype.itemsize
         source, start = self._take(U8, size)
-        return _memory(dtype, dims, source, start, None)
+        return memory_reader(dtype, dims, source, start)
 
     def _raw_scalar(self, name: str, dtype_name: Any) -> Read:
         read = self._raw_array(name, dtype_name)
@@ -313,38 +230,12 @@ def _joined(parts: list[tuple[bool, Read]]) -> Read:
     return read_all
 
 
-def _memory(dtype: np.dtype, shape: tuple[int, ...], source: int, offset: int, cast: Any) -> Read:
-    """Arrays that lie in the message as they lie in memory."""
-    if cast is not None:
-        return lambda sources: np.ndarray(shape, dtype, sources[source], offset).astype(cast)
-    return lambda sources: np.ndarray(shape, dtype, sources[source], offset).copy()
-
-
-def _cast_array(dtype: np.dtype, shape: tuple[int, ...], source: int, start: int, stop: int) -> Read:
-    def read(sources: Sources) -> np.ndarray:
-        wide = sources[source][start:stop]
-        with np.errstate(all="ignore"):
-            narrow = wide.astype(dtype)
-        if dtype.kind in "iu" and (narrow != wide).any():
-            raise MalformedData(f"integers that do not fit into an array of {dtype}")
-        return narrow.reshape(shape)
-
-    return read
-
-
 def _graph_instance() -> Callable[..., Any]:
     try:
         from gymnasium.spaces import GraphInstance
     except ImportError as error:
         raise MalformedData("this message holds a gymnasium graph: install gymnasium to read it") from error
     return GraphInstance
-
-
-def _string_dtype() -> np.dtype:
-    try:
-        return np.dtypes.StringDType()  # type: ignore[return-value]
-    except AttributeError as error:
-        raise MalformedData("an array of numpy's StringDType: it needs numpy 2") from error
 
 
 def _big_int(text: str) -> int:
@@ -371,13 +262,13 @@ _FROM_BYTES: dict[str, Callable[[bytes], Any]] = {
     "U_surrogates": lambda raw: np.str_(raw.decode("utf-8", "surrogatepass")),
 }
 _BRANCHES: dict[str, Callable[..., Read]] = {
-    **dict.fromkeys(SEQUENCES, _Compiler._sequence),
-    **dict.fromkeys(_FROM_BYTES, _Compiler._bytes),
-    "bigint": _Compiler._big_scalar,
-    "dict": _Compiler._mapping,
-    "OrderedDict": _Compiler._ordered,
-    "graph": _Compiler._graph,
-    "object": _Compiler._object_array,
-    "raw": _Compiler._raw_array,
-    "scalar": _Compiler._raw_scalar,
+    **dict.fromkeys(SEQUENCES, Assembler._sequence),
+    **dict.fromkeys(_FROM_BYTES, Assembler._bytes),
+    "bigint": Assembler._big_scalar,
+    "dict": Assembler._mapping,
+    "OrderedDict": Assembler._ordered,
+    "graph": Assembler._graph,
+    "object": Assembler._object_array,
+    "raw": Assembler._raw_array,
+    "scalar": Assembler._raw_scalar,
 }

@@ -20,11 +20,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from uniros_msgs.assemble import Plan, plan_of
 from uniros_msgs.errors import MalformedData
 from uniros_msgs.flatten import flatten
 from uniros_msgs.layout import F32, F64, I64, TEXT, Opaque
 from uniros_msgs.msg import Data
+from uniros_msgs.plan import Plan, plan_of
 from uniros_msgs.sources import LETTERS, WIDTHS, read_texts
 
 if TYPE_CHECKING:  # at run time this must stay Python 3.8

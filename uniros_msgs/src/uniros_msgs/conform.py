@@ -1,8 +1,8 @@
 """Values brought into the form of a gymnasium space's samples, or refused by name.
 
 Casts that lose nothing but the rounding of floats are made: lists, Python numbers, float64 for a float32 Box, whole
-floats for integers. Comparison with the bounds comes after the cast. Everything else is an InvalidAction that says where
-in the value, what was expected, and what came.
+floats for integers. Comparison with the bounds comes after the cast. Everything else is an InvalidAction that says
+where in the value, what was expected, and what came.
 """
 
 from __future__ import annotations

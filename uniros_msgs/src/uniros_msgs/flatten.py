@@ -1,9 +1,9 @@
 """From a tree of Python values to a layout and flat streams of numbers: the first half of the codec, made to be quick.
 
 Each handler puts a value's numbers into the streams and returns its part of the layout. The streams are six items of a
-list: one list per field of Data (see `layout.STREAMS`) and a flag. Numbers of one value go in as such, arrays as their
-bytes, which is also the copy that keeps a message unchanged when its sender reuses the array; the flag says that there
-are such bytes among the first three.
+list: one list for each field of Data (see `layout.STREAMS`) and the flag PACKED. Single numbers go in as such, arrays
+as their bytes, which is also the copy that keeps a message unchanged when its sender reuses the array; the flag says
+that there are such bytes among f64, f32 and i64. All of u8 is bytes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from uniros_msgs.layout import F32, F64, I64, MAX_DEPTH, NUMERIC, READABLE, TEXT, U8, WIDEST, Opaque, dtype_name
+from uniros_msgs.arrays import array_writer, compact, put_scalar_memory, scalar_writer
+from uniros_msgs.layout import F64, I64, MAX_DEPTH, NUMERIC, TEXT, U8, Opaque
 
 if TYPE_CHECKING:  # at run time this must stay Python 3.8
     from collections.abc import Callable, Iterable
 
-    Streams = list[Any]
-    Handler = Callable[[Any, Streams, int], str]
+    from uniros_msgs.layout import Handler, Streams
 
-_PACKED = 5
 _MAX_REMEMBERED = 4096  # shapes, sets of keys, warned types: more than any sane program has
 _log = logging.getLogger("rosout.uniros_msgs")  # where rospy shows what libraries have to say
 
@@ -187,144 +186,20 @@ def _graph(value: Any, streams: Streams, depth: int) -> str:
 
 def _array(value: np.ndarray, streams: Streams, depth: int) -> str:
     key = (value.dtype, value.shape)
-    put = _ROUTES.get(key) or _remember(_ROUTES, key, _route(*key))
+    put = _WRITERS.get(key) or _remember(_WRITERS, key, _writer(*key))
     return put(value, streams, depth)
 
 
-def _route(dtype: np.dtype, shape: tuple[int, ...]) -> Handler:
-    """How arrays of that type and shape travel."""
-    if dtype.kind == "O":
-        return _object_array
-    if (dtype.kind == "U" and dtype.itemsize <= WIDEST) or dtype == _STRING_DTYPE:
-        return _text_array
-    code = dtype.str.lstrip("<|>")
-    stream = NUMERIC.get(code) if dtype.names is None else None
-    token = _compact([dtype.str.lstrip("<|"), *shape])
-    size = int(np.prod(shape, dtype=object))
-    if stream == F32:
-        return _f32_array(token, dtype, len(shape), size)
-    if stream is None or (stream == I64 and code != "i8" and size > READABLE):
-        return _raw_array
-    return _uint64_array(token) if code == "u8" else _numeric_array(token, stream, dtype)
-
-
-def _numeric_array(token: str, stream: int, dtype: np.dtype) -> Handler:
-    wire = np.dtype(("<f8", "<f4", "<i8", dtype)[stream])
-    as_it_is = dtype == wire
-
-    def put(value: np.ndarray, streams: Streams, depth: int) -> str:
-        streams[stream].append(value.tobytes() if as_it_is else value.astype(wire).tobytes())
-        streams[_PACKED] = True
-        return token
-
-    return put
-
-
-def _f32_array(token: str, dtype: np.dtype, dimensions: int, size: int) -> Handler:
-    put_numbers = _numeric_array(token, F32, dtype)
-    short = dimensions == 1 and size <= READABLE and dtype == np.float32
-
-    def put(value: np.ndarray, streams: Streams, depth: int) -> str:
-        if short:  # a product with itself is NaN if and only if an element is, and four times as quick as asking
-            product = value.dot(value)
-            has_nan = product != product
-        else:
-            has_nan = np.isnan(value).any()
-        if has_nan and not _survives(value):
-            return _raw_array(value, streams, depth)
-        return put_numbers(value, streams, depth)
-
-    return put
-
-
-def _survives(value: np.ndarray) -> bool:
-    """Whether the bits of each NaN come through a Python float, as ROS' own code makes of each float32."""
-    with np.errstate(all="ignore"):
-        return value.astype("<f4").astype("<f8").astype("<f4").astype(value.dtype).tobytes() == value.tobytes()
-
-
-def _uint64_array(token: str) -> Handler:
-    put_numbers = _numeric_array(token, I64, np.dtype("u8"))
-
-    def put(value: np.ndarray, streams: Streams, depth: int) -> str:
-        if value.size and value.max() > 0x7FFFFFFFFFFFFFFF:
-            return _raw_array(value, streams, depth)
-        return put_numbers(value, streams, depth)
-
-    return put
-
-
-def _text_array(value: np.ndarray, streams: Streams, depth: int) -> str:
-    try:
-        texts = value.ravel().tolist()
-        "".join(texts).encode()
-    except ValueError:  # memory that is not Unicode
-        return _raw_array(value, streams, depth)
-    streams[TEXT] += texts
-    return _compact(["T" if value.dtype.kind == "T" else value.dtype.str.lstrip("<"), *value.shape])
+def _writer(dtype: np.dtype, shape: tuple[int, ...]) -> Handler:
+    return _object_array if dtype.kind == "O" else array_writer(dtype, shape) or _send_opaque
 
 
 def _object_array(value: np.ndarray, streams: Streams, depth: int) -> str:
-    shape = _compact(list(value.shape))
-    return f'["object",{shape}{_items(_tokens(value.ravel().tolist(), streams, depth))}]'
+    return f'["object",{compact(list(value.shape))}{_items(_tokens(value.ravel().tolist(), streams, depth))}]'
 
 
-def _raw_array(value: np.ndarray, streams: Streams, depth: int) -> str:
-    name = dtype_name(value.dtype)
-    if name is None:
-        return _send_opaque(value, streams, depth)
-    streams[U8].append(value.tobytes())
-    return _compact(["raw", name, *value.shape])
-
-
-def _scalar(code: str) -> Handler:
-    """Numpy's scalars that fit into a readable array."""
-    stream, token = NUMERIC[code], f'"{code}"'
-    if stream == F32:
-        return _f32_scalar(token)
-    if stream == I64:
-        return _integer_scalar(token)
-    convert = float if stream == F64 else np.generic.tobytes
-
-    def put(value: Any, streams: Streams, depth: int) -> str:
-        streams[stream].append(convert(value))
-        return token
-
-    return put
-
-
-def _f32_scalar(token: str) -> Handler:
-    def put(value: Any, streams: Streams, depth: int) -> str:
-        if value != value and not _survives(value):
-            return _raw_scalar(value, streams, depth)
-        streams[F32].append(float(value))
-        return token
-
-    return put
-
-
-def _integer_scalar(token: str) -> Handler:
-    def put(value: Any, streams: Streams, depth: int) -> str:
-        number = int(value)
-        if number <= 0x7FFFFFFFFFFFFFFF:
-            streams[I64].append(number)
-            return token
-        streams[TEXT].append(hex(number))
-        return f'["bigint",{token}]'
-
-    return put
-
-
-def _raw_scalar(value: np.generic, streams: Streams, depth: int) -> str:
-    name = dtype_name(value.dtype)
-    if name is None:
-        return _send_opaque(value, streams, depth)
-    streams[U8].append(value.tobytes())
-    return _compact(["scalar", name])
-
-
-def _compact(name: list[Any]) -> str:
-    return json.dumps(name, separators=(",", ":"))
+def _other_scalar(value: np.generic, streams: Streams, depth: int) -> str:
+    return put_scalar_memory(value, streams) or _send_opaque(value, streams, depth)
 
 
 # --- everything else -----------------------------------------------------------------------------------------------
@@ -378,11 +253,10 @@ def _remember(cache: dict[Any, Any], key: Any, value: Any) -> Any:
 
 
 _ONLY_STR = frozenset([str])
-_STRING_DTYPE = np.dtypes.StringDType() if hasattr(np, "dtypes") and hasattr(np.dtypes, "StringDType") else None
-_RAW_SCALARS = (np.complex64, np.complex128, np.longdouble, np.clongdouble, np.datetime64, np.timedelta64, np.void)
+_OTHER_SCALARS = (np.complex64, np.complex128, np.longdouble, np.clongdouble, np.datetime64, np.timedelta64, np.void)
 
 _TEMPLATES: dict[tuple[str, ...], str] = {}
-_ROUTES: dict[tuple[np.dtype, tuple[int, ...]], Handler] = {}
+_WRITERS: dict[tuple[np.dtype, tuple[int, ...]], Handler] = {}
 _WARNED: dict[tuple[str, str], bool] = {}
 
 _HANDLERS: dict[type, Handler] = {
@@ -404,13 +278,13 @@ _HANDLERS: dict[type, Handler] = {
     OrderedDict: _ordered,
     Opaque: _opaque,
     np.ndarray: _array,
-    **dict.fromkeys(_RAW_SCALARS, _raw_scalar),
-    **{np.dtype(code).type: _scalar(code) for code in NUMERIC},
+    **dict.fromkeys(_OTHER_SCALARS, _other_scalar),
+    **{np.dtype(code).type: scalar_writer(code) for code in NUMERIC},
 }
 
 _PLAIN: dict[type, tuple[Handler, Callable[[Any], Any]]] = {  # base class -> its handler, and how to reach the base
     np.ndarray: (_array, np.asarray),
-    np.generic: (_raw_scalar, lambda value: value),
+    np.generic: (_other_scalar, lambda value: value),
     OrderedDict: (_ordered, lambda value: value),
     dict: (_dict, dict),
     str: (_HANDLERS[str], str.__str__),

@@ -49,12 +49,17 @@ import numpy as np
 from uniros_msgs.errors import MalformedData
 
 if TYPE_CHECKING:  # at run time this must stay Python 3.8
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     DtypeName: TypeAlias = "str | dict[str, Any] | list[Any]"
+    Streams = list[Any]  # of a value on its way out: a list for each stream and the flag PACKED
+    Handler = Callable[[Any, Streams, int], str]  # from a value, its streams and its depth to its part of the layout
+    Sources = Sequence[Any]  # of a value on its way in: the streams a plan asked for, as Python numbers or as ndarrays
+    Read = Callable[[Sources], Any]
 
 STREAMS = ("f64", "f32", "i64", "u8", "text")  # the fields of Data, in the order of the wire
-F64, F32, I64, U8, TEXT = range(5)
+F64, F32, I64, U8, TEXT, PACKED = range(6)
 READABLE = 1024  # elements: longer arrays of small integers travel as raw memory, an eighth to a half of the size
 WIDEST = 512  # bytes of an element: wider arrays of strings travel as raw memory, which shows how much there really is
 MAX_DEPTH = 64  # containers inside containers
@@ -153,11 +158,13 @@ def _struct(name: dict[str, Any]) -> np.dtype:
 
 def dimensions(numbers: Any) -> tuple[int, ...]:
     """A shape from a layout: whole, not negative, and of a size that a computer can have."""
+    if not isinstance(numbers, (list, tuple)) or len(numbers) > 32:
+        raise MalformedData(f"expected the dimensions of an array in a layout, got {numbers!r:.100}")
     size = 1
     for number in numbers:
         if type(number) is not int or not 0 <= number < 2**40:
             raise MalformedData(f"expected the dimensions of an array in a layout, got {numbers!r:.100}")
         size *= number or 1
-    if size >= 2**40 or len(numbers) > 32:
+    if size >= 2**40:
         raise MalformedData(f"no array of this computer has the shape {numbers!r:.100}")
     return tuple(numbers)
