@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import sys
 import time
 from pathlib import Path
@@ -13,8 +14,10 @@ from roslaunch.arg_dump import get_args
 from roslaunch.core import RLException
 
 from uniros_bringup import clean
+from uniros_bringup.graph import Graph
 from uniros_bringup.master import LOOPBACK, Master
 from uniros_bringup.supervisor import Launch, Supervisor
+from uniros_bringup.tree import kill_descendants
 from uniros_msgs.errors import UnirosError
 
 LEARNER = "learner"  # the node whose end ends the run
@@ -97,10 +100,13 @@ def bring_up(options: argparse.Namespace) -> int:
     """Run the launch file to its end; the exit code is the learner's where there is one."""
     file = find_launch_file(options.launch)
     arguments = check_arguments(file, options.arguments)
-    with _master(options) as master:
+    with _master(options) as master, Graph(master) as graph:
+        if master.is_ours:
+            graph.node(["rosrun", "rosout", "rosout"], "rosout")
         kind = "started here" if master.is_ours else "joined"
         print(f"ROS master {kind}: export ROS_MASTER_URI={master.uri} ROS_IP={master.address}", flush=True)
         code = Supervisor(Launch(file, arguments, master), last=LEARNER).run()
+    kill_descendants(os.getpid())
     run_dir = next((a.partition(":=")[2] for a in arguments if a.startswith("run_dir:=")), "")
     summary = Path(run_dir) / SUMMARY
     if run_dir and summary.is_file():

@@ -14,9 +14,12 @@ import sys
 import threading
 
 import roslaunch
+import roslaunch.config
 import roslaunch.parent
 import roslaunch.pmon
 import roslaunch.rlutil
+import roslib.packages
+import rospkg
 
 from uniros_bringup.tree import become_subreaper, kill_descendants
 
@@ -49,8 +52,18 @@ class _Reporter(roslaunch.pmon.ProcessListener):
         self.report(ended="/" + process_name.rpartition("-")[0], exit_code=exit_code)
 
 
+def runnable_nodes(file: str, arguments: list[str]) -> list[roslaunch.Node]:
+    """The nodes of a launch file. Raises RLException if one has no executable: roslaunch itself would pass over it."""
+    nodes = roslaunch.config.load_config_default([(file, arguments)], None).nodes
+    for node in nodes:
+        if not roslib.packages.find_node(node.package, node.type):
+            raise roslaunch.RLException(f"node {node.name}: package {node.package} has no executable {node.type}")
+    return nodes
+
+
 def launch(file: str, arguments: list[str], reporter: _Reporter) -> None:
     """Run a launch file to its end on the master of ROS_MASTER_URI, which must be up."""
+    reporter.report(nodes=[node.namespace + node.name for node in runnable_nodes(file, arguments)])
     run_id = roslaunch.rlutil.get_or_generate_uuid(None, False)
     roslaunch.configure_logging(run_id)
     parent = roslaunch.parent.ROSLaunchParent(
@@ -64,7 +77,6 @@ def launch(file: str, arguments: list[str], reporter: _Reporter) -> None:
     parent.pm = roslaunch.pmon.start_process_monitor()
     parent.pm.add_process_listener(reporter)
     parent.start()
-    reporter.report(nodes=[node.namespace + node.name for node in parent.config.nodes])
     parent.spin()
 
 
@@ -79,7 +91,7 @@ def main() -> int:
     end_with_parent(options.lifeline)
     try:
         launch(options.file, options.arguments, _Reporter(options.report))
-    except roslaunch.RLException as error:
+    except (roslaunch.RLException, rospkg.ResourceNotFound) as error:
         print(f"uniros: {options.file}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from uniros_bringup.process import become_subreaper, kill_descendants, spawn
 
 GRACE = 2 * (SIGINT_TIMEOUT + SIGTERM_TIMEOUT) + 1.0  # s for a clean end: of the nodes first, then of rosout
 INTERRUPTED = 130  # the shell's exit code for "ended by Ctrl-C"
+POLL = 0.2  # s, between two looks at the master
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -33,6 +34,7 @@ class Launch:
         self.nodes: list[str] | None = None
         self.ended: dict[str, int | None] = {}
         self._buffer = b""
+        self._master = master
         lifeline, self._lifeline = os.pipe()
         self._report, report = os.pipe()
         self.process = spawn(
@@ -61,6 +63,10 @@ class Launch:
                 self.ended[report["ended"]] = report["exit_code"]
         return bool(data)
 
+    def master_lives(self) -> bool:
+        """False once a master that is ours has ended. One that was joined may come back: its nodes know what to do."""
+        return self._master.alive if self._master.is_ours else True
+
     def interrupt(self) -> None:
         """Ask roslaunch to stop its nodes and end, as Ctrl-C would."""
         if self.process.alive:
@@ -88,6 +94,7 @@ class Supervisor:
         self._launch = launch
         self._last = last
         self._interrupts = 0
+        self._master_died = False
         self._deadline = float("inf")
 
     def run(self) -> int:
@@ -111,15 +118,15 @@ class Supervisor:
     def _spin(self, wake: int) -> None:
         running = True
         while running:
-            patience = None if self._deadline == float("inf") else max(0.0, self._deadline - time.monotonic())
-            readable, _, _ = select.select([self._launch.fileno(), wake], [], [], patience)
+            readable, _, _ = select.select([self._launch.fileno(), wake], [], [], POLL)
             if wake in readable:
                 os.read(wake, 64)
             if self._interrupts > 1 or time.monotonic() >= self._deadline:
                 return
             if self._launch.fileno() in readable:
                 running = self._launch.read()
-            if self._interrupts or self._finished() is not None:
+            self._master_died = self._master_died or not self._launch.master_lives()
+            if self._interrupts or self._master_died or self._finished() is not None:
                 self._end_politely()
         self._launch.process.wait(GRACE)
 
@@ -144,7 +151,9 @@ class Supervisor:
         awaited = nodes is None or any(name.rpartition("/")[2] == self._last for name in nodes)
         if (self._interrupts and awaited) or self._interrupts > 1:
             return INTERRUPTED
-        return 0 if self._interrupts else _shell_code(self._launch.process.poll() or 0)
+        if self._interrupts:
+            return 0
+        return _shell_code(self._launch.process.poll() or int(self._master_died))
 
 
 def _shell_code(code: int) -> int:
