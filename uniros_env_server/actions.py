@@ -40,7 +40,7 @@ class Goal:
         self.status = GoalStatus.PENDING
         self.text = ""
         self.cancelled = False
-        self._server = server
+        self.server = server
 
     @property
     def body(self) -> int:
@@ -51,14 +51,14 @@ class Goal:
         self.status = GoalStatus.ACTIVE
 
     def feedback(self, message: Any) -> None:
-        self._server.publish_feedback(self, message)
+        self.server.publish_feedback(self, message)
 
     def finish(self, status: int, body: bytes, text: str = "", patient: bool = False) -> None:
         """Answer the goal. `patient` waits until a stock client has taken note that the goal exists."""
         if patient:
             time.sleep(max(0.0, self.received + STOCK_CLIENT_PAUSE - time.monotonic()))
         self.status, self.text = status, text
-        self._server.publish_result(self, body)
+        self.server.publish_result(self, body)
 
     def as_status(self) -> GoalStatus:
         stamp = rospy.Time(*self.envelope.stamp)

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Callable, NamedTuple
 
 import gymnasium
+import numpy as np
 from actionlib_msgs.msg import GoalStatus
 
 from uniros_env_server.lease import Lease
@@ -19,7 +20,7 @@ from uniros_msgs import codec, spaces, wire
 from uniros_msgs.errors import (
     EnvironmentFailed, InvalidAction, InvalidObservation, ResetNeeded, StaleStep, UnirosError,
 )
-from uniros_msgs.msg import ResetGoal
+from uniros_msgs.msg import Data, ResetGoal
 
 log = logging.getLogger("rosout")
 
@@ -91,7 +92,7 @@ class Session:
             if episode == self.episode and step == self.step_count and step and self._stored:
                 return self._stored
             self._expect(episode, step)
-            action, _ = wire.unpack_value(buffer, at)
+            action = self._read_action(buffer, at)
             spaces.conform(self.env.action_space, action)  # the environment gets what was sent, as it would in-process
         except UnirosError as error:
             return self._failed_step(GoalStatus.REJECTED, _refusal(error))
@@ -126,6 +127,12 @@ class Session:
             raise StaleStep(f"step {step} of episode {episode} {late}: step {self.step_count} was the last, "
                             f"{self.step_count + 1} comes next. Nothing moved")
 
+    def _read_action(self, buffer: bytes, at: int) -> Any:
+        """The action as it was sent; a person who publishes by hand may leave the layout out and give the numbers alone."""
+        if wire.has_layout(buffer, at):
+            return codec.loads(buffer, at)[0]
+        return _from_numbers(self.env.action_space, codec.unpack(buffer, at)[0])
+
     def _check(self, observation: Any) -> None:
         """Raise InvalidObservation unless it belongs to its space; only where the server was asked to look."""
         if not self._check_observations:
@@ -139,6 +146,10 @@ class Session:
 
     def _read_stamps(self) -> wire.Stamps:
         return wire.Stamps(*self._stamps()) if self._stamps else NO_STAMPS
+
+    def failure(self, status: int, error: UnirosError, is_reset: bool) -> Answer:
+        """The answer to a goal that never got as far as the environment."""
+        return (self._failed_reset if is_reset else self._failed_step)(status, _refusal(error))
 
     def _failed_reset(self, status: int, failure: wire.Failure) -> Answer:
         reply = wire.ResetReply(failure, self.episode, None, {}, NO_STAMPS)
@@ -157,6 +168,16 @@ def _reset_arguments(goal: ResetGoal) -> tuple[int | None, dict | None]:
     if len(goal.seed) > 1:
         raise InvalidAction(f"this server hosts one environment: give one seed or none, not {len(goal.seed)}")
     return (goal.seed[0] if goal.seed else None), options
+
+
+def _from_numbers(space: gymnasium.Space, data: Data) -> Any:
+    numbers = [*data.f64, *data.f32, *data.i64, *data.u8]
+    if isinstance(space, gymnasium.spaces.Discrete) and len(numbers) == 1:
+        return int(numbers[0])
+    if isinstance(space, (gymnasium.spaces.Box, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)):
+        if len(numbers) == int(np.prod(space.shape)):
+            return np.asarray(numbers, space.dtype).reshape(space.shape)
+    raise InvalidAction(f"an action of {space} is expected, but its layout is missing and {len(numbers)} numbers came")
 
 
 def _refusal(error: UnirosError) -> wire.Failure:

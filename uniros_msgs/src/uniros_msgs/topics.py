@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 import time
+import warnings
 from collections import deque
 from typing import Any, Callable
 
@@ -55,7 +56,9 @@ class Outlet:
     """A publisher of serialised messages. `send` returns at once, whatever any subscriber does."""
 
     def __init__(self, name: str, message_class: type):
-        self._publisher = rospy.Publisher(name, message_class, queue_size=None, tcp_nodelay=True)  # from our own thread
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # rospy advises a queue, and with it a thread, against blocking
+            self._publisher = rospy.Publisher(name, message_class, queue_size=None, tcp_nodelay=True)
         self._lock = threading.Lock()
         self._backlogs: dict[Any, _Backlog] = {}
         self._flusher: threading.Thread | None = None

@@ -123,7 +123,7 @@ def open_result(buffer: bytes) -> Envelope:
 
 def pack_step_goal(lease: str, episode: int, step: int, action: Any) -> bytes:
     """A serialised `StepGoal`."""
-    return _text(lease) + _2U32.pack(episode, step) + codec.pack(codec.encode(action))
+    return _text(lease) + _2U32.pack(episode, step) + codec.dumps(action)
 
 
 def unpack_step_goal(buffer: bytes, at: int = 0) -> tuple[str, int, int, int]:
@@ -133,10 +133,9 @@ def unpack_step_goal(buffer: bytes, at: int = 0) -> tuple[str, int, int, int]:
     return lease, episode, step, at + 8
 
 
-def unpack_value(buffer: bytes, at: int) -> tuple[Any, int]:
-    """A `Data` field decoded, and where the next field begins."""
-    data, at = codec.unpack(buffer, at)
-    return codec.decode(data), at
+def has_layout(buffer: bytes, at: int) -> bool:
+    """Whether the `Data` field at `at` says how to read it; one that a person published by hand may not."""
+    return buffer[at : at + 4] != b"\0\0\0\0"
 
 
 def pack_step_reply(reply: StepReply) -> bytes:
@@ -145,10 +144,10 @@ def pack_step_reply(reply: StepReply) -> bytes:
     return b"".join((
         _pack_error(reply.error),
         _2U32.pack(reply.episode, reply.step),
-        codec.pack(codec.encode(reply.observation)),
+        codec.dumps(reply.observation),
         numbers,
         _text(scalars),
-        codec.pack(codec.encode(reply.info)),
+        codec.dumps(reply.info),
         _pack_stamps(reply.stamps),
     ))
 
@@ -157,9 +156,9 @@ def unpack_step_reply(buffer: bytes, at: int = 0) -> StepReply:
     """The inverse of `pack_step_reply`. Raises MalformedData when the observation or info cannot be decoded."""
     error, at = _unpack_error(buffer, at)
     episode, step = _2U32.unpack_from(buffer, at)
-    observation, at = unpack_value(buffer, at + 8)
+    observation, at = codec.loads(buffer, at + 8)
     (reward, terminated, truncated), at = _unpack_scalars(buffer, at)
-    info, at = unpack_value(buffer, at)
+    info, at = codec.loads(buffer, at)
     return StepReply(error, episode, step, observation, reward, terminated, truncated, info, _unpack_stamps(buffer, at))
 
 
@@ -168,8 +167,8 @@ def pack_reset_reply(reply: ResetReply) -> bytes:
     return b"".join((
         _pack_error(reply.error),
         _U32.pack(reply.episode),
-        codec.pack(codec.encode(reply.observation)),
-        codec.pack(codec.encode(reply.info)),
+        codec.dumps(reply.observation),
+        codec.dumps(reply.info),
         _pack_stamps(reply.stamps),
     ))
 
@@ -178,8 +177,8 @@ def unpack_reset_reply(buffer: bytes, at: int = 0) -> ResetReply:
     """The inverse of `pack_reset_reply`. Raises MalformedData when the observation or info cannot be decoded."""
     error, at = _unpack_error(buffer, at)
     episode = _U32.unpack_from(buffer, at)[0]
-    observation, at = unpack_value(buffer, at + 4)
-    info, at = unpack_value(buffer, at)
+    observation, at = codec.loads(buffer, at + 4)
+    info, at = codec.loads(buffer, at)
     return ResetReply(error, episode, observation, info, _unpack_stamps(buffer, at))
 
 

@@ -1,0 +1,33 @@
+"""Real masters and real env servers for the tests; nothing of them may be left when a test ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SUPPORT = Path(__file__).parent / "support"
+os.environ["UNIROS_TEST_RUN"] = str(os.getpid())  # inherited by everything a test starts
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
+sys.path.insert(0, str(SUPPORT))
+
+from live import marked_processes, wait_until  # noqa: E402
+from uniros_bringup.graph import Graph  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Every test ends with the processes it began with: checked, not tidied up."""
+    before = set(marked_processes())
+    yield
+    wait_until(lambda: set(marked_processes()) <= before, timeout=5.0)
+
+
+@pytest.fixture
+def graph() -> Iterator[Graph]:
+    """A private master to start nodes on."""
+    with Graph() as running:
+        yield running

@@ -1,0 +1,69 @@
+"""`rosrun uniros env_server _env_id:=Pendulum-v1`: serve one environment on the master this process was started with.
+
+Private parameters:
+  ~env_id              registered gymnasium id, or module:Class
+  ~env_args            dict of constructor arguments
+  ~env_args_encoded    the same, written by uniros_learner.make, which sends arrays, tuples and None exactly
+  ~check_observations  refuse observations outside their space or not finite (default false: what is served passes exactly)
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+from typing import Any
+
+import rospy
+
+from uniros_env_server.load import load
+from uniros_env_server.server import EnvServer
+from uniros_msgs import codec
+from uniros_msgs.errors import StartFailed, UnirosError
+
+
+def main() -> int:
+    rospy.init_node("env_server")
+    try:
+        env_id = rospy.get_param("~env_id", None)
+        if not env_id:
+            raise StartFailed("nothing to serve: give _env_id:=ID, for example _env_id:=RX200ReachSim-v0 or _env_id:=Pendulum-v1")
+        env = load(env_id, read_arguments())
+        server = EnvServer(env, env_id, rospy.get_param("~check_observations", False))
+    except UnirosError as error:
+        rospy.logfatal("%s: %s", type(error).__name__, error)
+        return 1
+    attach_view(env)
+    rospy.loginfo("serving %s at %s", env_id, rospy.resolve_name("env"))
+    server.serve()
+    return 0
+
+
+def read_arguments() -> dict[str, Any]:
+    encoded = rospy.get_param("~env_args_encoded", "")
+    if encoded:
+        return codec.loads(base64.b64decode(encoded), 0)[0]
+    arguments = rospy.get_param("~env_args", {})
+    if not isinstance(arguments, dict):
+        raise StartFailed(f"~env_args must be a dict of constructor arguments, not {arguments!r}")
+    return arguments
+
+
+def attach_view(env: Any) -> None:
+    """Publish what a person wants to see of a robot: joint states, goal marker."""
+    if hasattr(env.unwrapped, "snapshot"):
+        from uniros_env_server.view import View
+
+        View(env.unwrapped).start()
+
+
+def run() -> None:
+    """main(), then leave at once: rospy keeps threads that would hold the process for seconds."""
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,95 @@
+"""What a served environment is: the answer to `env/describe`, worked out once, without moving anything."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from uniros_msgs import spaces
+from uniros_msgs.srv import DescribeResponse
+
+_OWN_PROTOCOL = frozenset(("reset", "step", "close", "action_space", "observation_space", "unwrapped", "np_random"))
+
+
+def describe(env: gymnasium.Env, env_id: str) -> DescribeResponse:
+    """The description of `env`. Raises UnsupportedSpace when a space is of a class nobody can describe."""
+    inner = env.unwrapped
+    attributes, methods = reachable(env)
+    answer = DescribeResponse(
+        env_id=env_id,
+        num_envs=int(getattr(inner, "num_envs", 1)),
+        observation_space=spaces.describe(env.observation_space),
+        action_space=spaces.describe(env.action_space),
+        spec=_json(_spec(env)),
+        metadata=_json(env.metadata),
+        render_mode=env.render_mode or "",
+        mode=str(getattr(inner, "mode", "plain")),
+        cycle_time=float(getattr(inner, "cycle_time", 0.0)),
+        limits=_json(getattr(inner, "limits", {})),
+        task=_json(inner.describe_task() if hasattr(inner, "describe_task") else {}),
+        attributes=attributes,
+        methods=methods,
+        versions=_json(_versions()),
+        pid=os.getpid(),
+    )
+    answer.spec_hash = spec_hash(answer)
+    return answer
+
+
+def spec_hash(description: DescribeResponse) -> str:
+    """Twelve hex digits that change whenever spaces, task, limits or cycle do."""
+    parts = (description.env_id, description.observation_space, description.action_space, description.spec,
+             description.mode, repr(description.cycle_time), description.limits, description.task)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+
+def reachable(env: gymnasium.Env) -> tuple[list[str], list[str]]:
+    """(attributes, methods) that may be reached by name: what a robot lists, or all that is public of anything else."""
+    inner = env.unwrapped
+    if hasattr(inner, "remote_attributes"):
+        return sorted(inner.remote_attributes), sorted(inner.remote_methods)
+    names = {name for layer in _layers(env) for name in dir(layer) if not name.startswith("_")} - _OWN_PROTOCOL
+    methods = {name for name in names if any(_is_method(layer, name) for layer in _layers(env))}
+    return sorted(names - methods), sorted(methods)
+
+
+def _layers(env: Any) -> list[Any]:
+    layers = [env]
+    while isinstance(env, gymnasium.Wrapper):
+        env = env.env
+        layers.append(env)
+    return layers
+
+
+def _is_method(layer: Any, name: str) -> bool:
+    """Without running properties."""
+    return callable(inspect.getattr_static(layer, name, None)) or isinstance(
+        inspect.getattr_static(layer, name, None), (staticmethod, classmethod)
+    )
+
+
+def _spec(env: gymnasium.Env) -> dict[str, Any]:
+    spec = env.spec
+    if spec is None:
+        return {}
+    return {
+        "id": spec.id,
+        "max_episode_steps": spec.max_episode_steps,
+        "reward_threshold": spec.reward_threshold,
+        "nondeterministic": spec.nondeterministic,
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"gymnasium": gymnasium.__version__, "numpy": np.__version__, "python": platform.python_version()}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

@@ -1,0 +1,141 @@
+"""The env server: one `gymnasium.Env` behind actions and services, under `env/` in the node's namespace.
+
+Requests come in on rospy's threads and wait in one queue; the thread that calls `serve()` carries them out, one after the other,
+and publishes the results itself. Everything that touches the environment therefore happens in that one thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import struct
+import threading
+import time
+from typing import Any, Callable
+
+import gymnasium
+import rospy
+from actionlib_msgs.msg import GoalStatus
+
+from uniros_env_server.actions import ActionServer, Goal
+from uniros_env_server.describe import describe
+from uniros_env_server.lease import Lease
+from uniros_env_server.remote import Remote
+from uniros_env_server.session import Answer, Session
+from uniros_msgs.errors import Cancelled, MalformedData, Timeout, UnirosError
+from uniros_msgs.msg import Error, ResetAction, ResetFeedback, ResetGoal, StepAction
+from uniros_msgs.srv import (
+    Acquire, AcquireRequest, AcquireResponse, Call, CallRequest, CallResponse, Describe, DescribeRequest, DescribeResponse,
+    Release, ReleaseRequest, ReleaseResponse,
+)
+
+log = logging.getLogger("rosout")
+CALL_DEADLINE = 60.0  # s a service call may wait for the environment's thread
+
+Job = Callable[[], None]
+
+
+class EnvServer:
+    """Serves `env` until the node shuts down. Construct it after `rospy.init_node`, then call `serve()`."""
+
+    def __init__(self, env: gymnasium.Env, env_id: str, check_observations: bool = False):
+        self.env = env
+        self.lease = Lease()
+        self.session = Session(env, self.lease, check_observations)
+        self._remote = Remote(env)
+        self._description = describe(env, env_id)
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._running: Goal | None = None
+        self._reset = ActionServer("env/reset", ResetAction, self._queued(self._do_reset), self._cancel)
+        self._step = ActionServer("env/step", StepAction, self._queued(self._do_step), self._cancel)
+        rospy.Service("env/acquire", Acquire, self._acquire)
+        rospy.Service("env/release", Release, self._release)
+        rospy.Service("env/call", Call, self._call)
+        rospy.Service("env/describe", Describe, self._describe)  # last: who finds it finds all the others
+        rospy.on_shutdown(lambda: self._jobs.put(None))
+
+    def serve(self) -> None:
+        """Carry out requests until the node shuts down, then close the environment."""
+        try:
+            for job in iter(self._jobs.get, None):
+                job()
+        finally:
+            self.env.close()
+
+    # --- actions ------------------------------------------------------------------------------------------------------
+
+    def _queued(self, work: Callable[[Goal], Answer]) -> Callable[[Goal], None]:
+        return lambda goal: self._jobs.put(lambda: self._carry_out(goal, work))
+
+    def _carry_out(self, goal: Goal, work: Callable[[Goal], Answer]) -> None:
+        """Do the work of one goal and answer it, come what may."""
+        if goal.cancelled:
+            answer = self._failure(goal, Cancelled("the goal was cancelled before it was begun; nothing moved"), GoalStatus.RECALLED)
+        else:
+            goal.start()
+            self._running = goal
+            try:
+                answer = work(goal)
+            except (struct.error, UnicodeDecodeError, MalformedData) as error:
+                answer = self._failure(goal, MalformedData(f"the goal cannot be decoded: {error}"), GoalStatus.REJECTED)
+            self._running = None
+            if goal.cancelled and answer.status == GoalStatus.SUCCEEDED:
+                answer = answer._replace(status=GoalStatus.PREEMPTED)
+        goal.finish(answer.status, answer.body, answer.text, patient=not self.lease.holder)
+
+    def _failure(self, goal: Goal, error: UnirosError, status: int) -> Answer:
+        return self.session.failure(status, error, is_reset=goal.server is self._reset)
+
+    def _do_reset(self, goal: Goal) -> Answer:
+        request = ResetGoal()
+        request.deserialize(goal.buffer[goal.body :])
+        goal.feedback(ResetFeedback(0.0, "resetting"))
+        return self.session.reset(request)
+
+    def _do_step(self, goal: Goal) -> Answer:
+        return self.session.step(goal.buffer, goal.body)
+
+    def _cancel(self, goal: Goal) -> None:
+        """A goal under way was cancelled: tell an environment that can stop early."""
+        if goal is self._running and hasattr(self.env.unwrapped, "cancel"):
+            self.env.unwrapped.cancel()
+
+    # --- services -----------------------------------------------------------------------------------------------------
+
+    def _describe(self, _: DescribeRequest) -> DescribeResponse:
+        self._description.holder = self.lease.holder
+        return self._description
+
+    def _acquire(self, request: AcquireRequest) -> AcquireResponse:
+        try:
+            token = self.lease.acquire(request.holder, request.token, request.expiry)
+        except UnirosError as error:
+            return AcquireResponse(_error(error), "", self.lease.holder, self.session.episode)
+        return AcquireResponse(Error(), token, request.holder, self.session.episode)
+
+    def _release(self, request: ReleaseRequest) -> ReleaseResponse:
+        self.lease.release(request.token)
+        return ReleaseResponse(Error())
+
+    def _call(self, request: CallRequest) -> CallResponse:
+        """Run the call in the environment's thread and wait for it, with a deadline."""
+        done = threading.Event()
+        response = CallResponse()
+
+        def job() -> None:
+            nonlocal response
+            try:
+                self.lease.check(request.lease)
+                response = self._remote.call(request)
+            except UnirosError as error:
+                response = CallResponse(error=_error(error))
+            done.set()
+
+        self._jobs.put(job)
+        if not done.wait(CALL_DEADLINE):
+            return CallResponse(error=_error(Timeout(f"the environment was busy for {CALL_DEADLINE:.0f} s")))
+        return response
+
+
+def _error(error: UnirosError) -> Error:
+    return Error(type(error).__name__, str(error), error.remote_traceback)

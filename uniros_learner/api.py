@@ -1,0 +1,62 @@
+"""`make` and `connect`: the two ways to an environment."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from uniros_learner.proxy import GymProxy, holder
+from uniros_learner.worker import Task, namespace
+from uniros_msgs import codec
+from uniros_msgs.errors import StartFailed
+
+START_TIMEOUT = 60.0  # s; MuJoCo from a cold disk takes its time
+
+
+def make(
+    env_id: str,
+    *,
+    start_timeout: float = START_TIMEOUT,
+    step_timeout: float | None = None,
+    reset_timeout: float | None = None,
+    **kwargs: Any,
+) -> GymProxy:
+    """Start a ROS master and an env server of our own for `env_id`, and return the environment.
+
+    env_id: a registered gymnasium id, or `module:Class`; `kwargs` go to its constructor.
+    Timeouts in seconds. Everything started here ends with `close()`, or with this process, however it ends.
+    Raises StartFailed, with the end of the log, when the environment cannot be constructed.
+    """
+    task = Task(namespace(env_id), holder(), env_id, _pack_arguments(kwargs), timeout=start_timeout)
+    return GymProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
+
+
+def connect(
+    master_uri: str,
+    ns: str = "/rx200",
+    *,
+    local_address: str = "",
+    timeout: float = 10.0,
+    step_timeout: float | None = None,
+    reset_timeout: float | None = None,
+) -> GymProxy:
+    """Join the env server in namespace `ns` on a running master, e.g. `connect("http://127.0.0.1:11311", "/rx200")`.
+
+    local_address: the address of ours that the server's machine can reach; "" finds it from the route there.
+    timeout: seconds to find the server and get its lease. Raises ConnectionFailed, or LeaseHeld when another learner has it.
+    """
+    task = Task("/" + ns.strip("/"), holder(), master_uri=master_uri, local_address=local_address, timeout=timeout)
+    return GymProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
+
+
+def _given(**timeouts: float | None) -> dict[str, float]:
+    return {name: value for name, value in timeouts.items() if value is not None}
+
+
+def _pack_arguments(kwargs: dict[str, Any]) -> str:
+    """Constructor arguments as text for the parameter server, exactly. Raises StartFailed for what cannot be sent."""
+    for name, value in kwargs.items():
+        if isinstance(codec.decode(codec.encode(value)), codec.Opaque):
+            raise StartFailed(f"the argument {name}={value!r} cannot be sent to another process: give numbers, text, arrays, "
+                              "lists, tuples or dicts, or serve a class of your own that builds the rest itself")
+    return base64.b64encode(codec.dumps(kwargs)).decode()

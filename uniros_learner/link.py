@@ -1,0 +1,58 @@
+"""What lies between a learner and its env server: a `Link` carries serialised requests there and serialised answers back.
+
+`RosLink` (roslink.py) talks to a master from this process; `WorkerLink` (proxy.py) lets a worker process do so.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from io import BytesIO
+from typing import Any, Callable, NoReturn, Protocol
+
+from uniros_msgs.errors import UnirosError, by_name
+from uniros_msgs.msg import Error
+
+
+class Op(IntEnum):
+    """What a request asks for. The payload is a serialised goal or service request, the answer's a result or response."""
+
+    FAILED = 0  # an answer only: the payload is a uniros_msgs/Error
+    READY = 1  # a worker's first answer: the payload is an AcquireResponse
+    STEP = 2
+    RESET = 3
+    DESCRIBE = 4
+    CALL = 5
+
+
+Reply = Callable[[Op, bytes], None]
+
+
+class Link(Protocol):
+    """What `RosEnv` needs of the way to its env server."""
+
+    address: str  # for messages: namespace and master
+    token: str  # the lease
+    episode: int  # the last episode's number when the lease was taken
+
+    def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
+        """The serialised answer. Raises Timeout after `timeout` seconds, or whatever ended the connection."""
+
+    def close(self) -> None:
+        """Release the lease and let go. Idempotent."""
+
+
+def serialise(message: Any) -> bytes:
+    """A genpy message as bytes."""
+    buffer = BytesIO()
+    message.serialize(buffer)
+    return buffer.getvalue()
+
+
+def pack_failure(error: UnirosError) -> bytes:
+    """The payload of a FAILED answer."""
+    return serialise(Error(type(error).__name__, str(error), error.remote_traceback))
+
+
+def raise_error(error: Error) -> NoReturn:
+    """Raise what a peer reported, as the class of that name."""
+    raise by_name(error.kind, error.message, error.traceback)

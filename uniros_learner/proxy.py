@@ -1,0 +1,137 @@
+"""A `Link` whose rospy runs in a process of its own: the reason one learner can hold environments on several masters at once."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import struct
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+
+from uniros_bringup.process import Process, spawn
+from uniros_learner.env import RosEnv
+from uniros_learner.frames import Frames
+from uniros_learner.link import Op, raise_error
+from uniros_learner.worker import Task
+from uniros_msgs.errors import Closed, ConnectionFailed, Timeout, WorkerDied
+from uniros_msgs.msg import Error
+from uniros_msgs.srv import AcquireResponse
+
+TICK = 0.1  # s between two looks at the clock while waiting for an answer
+GRACE = 4.0  # s the worker may take to end its master and server; then it is killed, and they with it
+
+
+def holder() -> str:
+    """Who we are, for a learner that finds the environment taken."""
+    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})"
+
+
+class WorkerLink:
+    """Starts a worker for `task` and waits until it is connected. Raises what kept it from connecting."""
+
+    def __init__(self, task: Task):
+        self._pid = os.getpid()
+        self._task = task
+        self.address = f"{task.ns} on {task.master_uri or 'a private master'}"
+        self._lock = threading.Lock()
+        self._numbers = 0
+        self._closed = False
+        ours, theirs = socket.socketpair()
+        _set_timeout(ours, TICK)
+        self._frames = Frames(ours)
+        self._log = Path(tempfile.mkdtemp(prefix="uniros-worker-")) / "worker.log"
+        command = [sys.executable, "-m", "uniros_learner.worker", str(theirs.fileno()), str(self._pid)]
+        self._worker = spawn(command, log=self._log, name="worker", pass_fds=(theirs.fileno(),), dies_with_us=False)
+        theirs.close()  # else we would never notice that the worker is gone
+        self._finalizer = weakref.finalize(self, _end, ours, self._worker, self._log.parent, self._pid)
+        try:
+            self._frames.send(Op.READY, 0, task.pack())
+            ready = AcquireResponse().deserialize(self._await(0, "start-up", task.timeout + GRACE))
+        except BaseException:
+            self.close()
+            raise
+        self.token, self.address, self.episode = ready.token, ready.holder, ready.episode
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id."""
+        return self._worker.pid
+
+    def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
+        """As `Link.request`. Raises WorkerDied when the worker ends meanwhile."""
+        if os.getpid() != self._pid:
+            raise ConnectionFailed("this environment belongs to the process that made it: make or connect one in this process")
+        with self._lock:
+            if self._closed:
+                raise Closed("this environment is closed: make or connect a new one")
+            self._numbers = (self._numbers + 1) & 0xFFFFFFFF
+            try:
+                self._frames.send(op, self._numbers, payload)
+            except OSError:
+                raise self._died() from None
+            return self._await(self._numbers, op.name.lower(), timeout)
+
+    def _await(self, number: int, what: str, timeout: float) -> bytes:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                frame = self._frames.receive()
+            except BlockingIOError:  # the socket's time-out: look at the clock
+                if time.monotonic() > deadline:
+                    raise Timeout(f"no answer to {what} from {self.address} within {timeout:g} s") from None
+                continue
+            except OSError:
+                frame = None
+            if frame is None:
+                raise self._died()
+            if frame.number != number:
+                continue  # late: an answer nobody waits for any more
+            if frame.op is Op.FAILED:
+                raise_error(Error().deserialize(frame.payload))
+            return frame.payload
+
+    def _died(self) -> ConnectionFailed:
+        if self._closed:
+            return Closed("this environment was closed meanwhile")
+        code = self._worker.wait(0.2)
+        tail = self._worker.tail(12)
+        return WorkerDied(f"the worker that connects to {self.address} ended with exit code {code}: make or connect a new "
+                          "environment" + (f"; its last lines:\n{tail}" if tail else ""))
+
+    def close(self) -> None:
+        """Release the lease, end the worker and all it started. Idempotent; takes at most 7 s, usually well under one."""
+        self._closed = True
+        if os.getpid() == self._pid:
+            self._finalizer()
+
+
+def _end(connection: socket.socket, worker: Process, log_dir: Path, pid: int) -> None:
+    """Runs at close(), when the link is collected, and when the interpreter ends."""
+    if os.getpid() != pid:  # a forked child collects its copy: the worker is not its own
+        return
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the worker was faster
+    if worker.wait(GRACE) is None:
+        worker.kill()
+    connection.close()
+    shutil.rmtree(log_dir, ignore_errors=True)
+
+
+def _set_timeout(connection: socket.socket, seconds: float) -> None:
+    """A time-out kept by the kernel: one system call per receive instead of two."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
+
+
+class GymProxy(RosEnv):
+    """An environment on another master, or on one of its own, as a `gymnasium.Env`; its connection lives in a worker process."""
+
+    def __init__(self, task: Task, **timeouts: float):
+        super().__init__(WorkerLink(task), **timeouts)
