@@ -1,0 +1,1 @@
+"""Training and evaluating policies: one YAML file in, one run folder out."""

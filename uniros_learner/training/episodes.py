@@ -1,0 +1,88 @@
+"""Finished episodes: what is known of each, kept in memory and, line by line, in a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+    """One finished episode. `success` and `final_error` are None where the environment does not tell."""
+
+    step: int  # steps of all episodes so far, this one included
+    seconds: float  # s on the wall clock since the first reset
+    total_reward: float
+    length: int  # steps
+    success: bool | None  # info["is_success"] of the last step
+    final_error: float | None  # m; info["distance"] of the last step
+
+    @classmethod
+    def from_info(cls, info: Mapping[str, Any], step: int, seconds: float) -> Episode:
+        """From the last info of an episode under Stable-Baselines3's `Monitor`."""
+        success, distance, monitor = info.get("is_success"), info.get("distance"), info["episode"]
+        return cls(
+            step=step,
+            seconds=round(seconds, 3),
+            total_reward=float(monitor["r"]),
+            length=int(monitor["l"]),
+            success=None if success is None else bool(success),
+            final_error=None if distance is None else float(distance),
+        )
+
+
+class EpisodeLog:
+    """A list of episodes that is also a file, complete up to the last episode at any moment. For use in a `with`."""
+
+    def __init__(self, path: Path):
+        """Raises OSError when the file cannot be written."""
+        self.episodes: list[Episode] = []
+        self._file = path.open("w", newline="")
+        self._writer = csv.writer(self._file)
+        self._writer.writerow([field.name for field in dataclasses.fields(Episode)])
+
+    def add(self, episode: Episode) -> None:
+        self.episodes.append(episode)
+        success = None if episode.success is None else int(episode.success)
+        self._writer.writerow(dataclasses.astuple(dataclasses.replace(episode, success=success)))  # type: ignore[arg-type]
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What a number of episodes comes to. None where nothing is known: no episode yet, or nothing told."""
+
+    episodes: int
+    success_rate: float | None
+    mean_return: float | None
+    mean_length: float | None  # steps
+    mean_error: float | None  # m
+    p95_error: float | None  # m, exceeded by one episode in twenty
+
+
+def summarise(episodes: Sequence[Episode]) -> Statistics:
+    """Statistics of episodes that all come from one environment."""
+    success = [episode.success for episode in episodes if episode.success is not None]
+    errors = [episode.final_error for episode in episodes if episode.final_error is not None]
+    return Statistics(
+        episodes=len(episodes),
+        success_rate=float(np.mean(success)) if success else None,
+        mean_return=float(np.mean([episode.total_reward for episode in episodes])) if episodes else None,
+        mean_length=float(np.mean([episode.length for episode in episodes])) if episodes else None,
+        mean_error=float(np.mean(errors)) if errors else None,
+        p95_error=float(np.percentile(errors, 95)) if errors else None,
+    )

@@ -1,0 +1,102 @@
+"""A run is a folder: what lies where in it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from uniros_learner.training.fields import InvalidConfig
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The names of a run's files; what each is for is in `CONTENTS`."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def policy(self) -> Path:
+        return self.path / "policy.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.zip"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.csv"
+
+    @property
+    def curve(self) -> Path:
+        return self.path / "learning_curve.png"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.txt"
+
+    def contents(self) -> list[tuple[str, str]]:
+        """(name, meaning) of the files that are there."""
+        return [(name, meaning) for name, meaning in CONTENTS.items() if (self.path / name).exists()]
+
+    @property
+    def shown(self) -> str:
+        """The path as a person would type it from here."""
+        relative = os.path.relpath(self.path)
+        return str(self.path.absolute()) if relative.startswith("..") else relative
+
+
+CONTENTS = {
+    "policy.safetensors": "the policy; loading it runs no code",
+    "model.zip": "the whole Stable-Baselines3 model; loading it runs code",
+    "config.yaml": "every setting of this run",
+    "learning_curve.png": "success and return against steps and time",
+    "metrics.csv": "each training episode",
+    "evaluation.csv": "each evaluated episode",
+    "tensorboard": "tensorboard --logdir shows losses, too",
+}
+
+
+def create(path: Path) -> RunFolder:
+    """Make the folder. Raises InvalidConfig when there is something in it, or it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            raise InvalidConfig(f"the run folder {path} is not empty: name another one, nothing is overwritten")
+    except OSError as error:
+        raise InvalidConfig(f"the run folder {path} cannot be made: {error}") from error
+    return RunFolder(path)
+
+
+def fresh(name: str, parent: Path) -> Path:
+    """`parent/name-<time>`, with a number behind it when two runs start in the same second."""
+    wanted = parent / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    count = 2
+    path = wanted
+    while path.exists():
+        path = wanted.with_name(f"{wanted.name}-{count}")
+        count += 1
+    return path
+
+
+def replace(path: Path, content: bytes | str) -> None:
+    """Write a file so that it is never there by half."""
+    partial = path.with_name(f".{path.name}.part")
+    if isinstance(content, str):
+        partial.write_text(content)
+    else:
+        partial.write_bytes(content)
+    os.replace(partial, path)

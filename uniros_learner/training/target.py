@@ -1,0 +1,61 @@
+"""Which environment is meant: one behind an env server that runs already, or one started for us alone."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from uniros_bringup.xmlrpc import CallFailed, call
+from uniros_learner.api import connect, make
+from uniros_learner.env import RosEnv
+from uniros_learner.training.fields import InvalidConfig
+from uniros_msgs.errors import ConnectionFailed
+
+NS = "/rx200"
+
+
+@dataclass(frozen=True)
+class Target:
+    """With `env_id` an environment of our own on a private master; else the env server in `ns` at `master_uri`."""
+
+    env_id: str = ""
+    env_args: dict[str, Any] | None = None
+    master_uri: str = ""
+    ns: str = NS
+    patience: float = 10.0  # s that a running env server may take to appear
+
+    def __str__(self) -> str:
+        return f"{self.env_id} on a private ROS master" if self.env_id else f"{self.ns} on {self.master_uri}"
+
+    def open(self) -> RosEnv:
+        """The environment, to be closed by the caller. Raises what `make` and `connect` raise."""
+        if self.env_id:
+            return make(self.env_id, **(self.env_args or {}))
+        return connect(self.master_uri, self.ns, timeout=self.patience)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """--env, --master and --ns."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--env", dest="env_id", metavar="ID", help="serve this environment on a ROS master of our own")
+    where.add_argument("--master", dest="master_uri", metavar="URI", help="join the env server on this ROS master")
+    parser.add_argument("--ns", help=f"namespace of the env server to join (default {NS})")
+
+
+def choose(options: argparse.Namespace, env_id: str, env_args: dict[str, Any]) -> Target:
+    """What the options name; without any, `env_id`. The arguments belong to `env_id` alone. Raises InvalidConfig."""
+    if options.master_uri:
+        return Target(master_uri=options.master_uri, ns="/" + (options.ns or NS).strip("/"))
+    if options.ns:
+        raise InvalidConfig("a namespace says where on a running ROS master: give --master URI, too")
+    wanted = options.env_id or env_id
+    return Target(env_id=wanted, env_args=env_args if wanted == env_id else {})
+
+
+def require_master(uri: str) -> None:
+    """Raises ConnectionFailed when no ROS master answers there: rospy would wait for one for ever."""
+    try:
+        call(uri, "getPid", timeout=2.0)
+    except CallFailed as error:
+        raise ConnectionFailed(f"no ROS master answers at {uri}: start one, or set ROS_MASTER_URI ({error})") from error

@@ -1,0 +1,103 @@
+"""`rosrun uniros train` and the node of learner.launch: from a YAML file to a run folder."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uniros_learner.training import config as configs
+from uniros_learner.training import node, run_folder, target
+from uniros_learner.training.command import INTERRUPTED
+from uniros_learner.training.config import TrainingConfig
+from uniros_learner.training.interrupt import Interrupt
+from uniros_learner.training.run_folder import RunFolder
+from uniros_learner.training.target import Target
+from uniros_learner.training.terminal import Terminal
+
+if TYPE_CHECKING:
+    from uniros_learner.env import RosEnv
+
+DEFAULT_CONFIG = "td3_reach"
+LAUNCH_PATIENCE = 60.0  # s: a launch file starts the env server at the same time
+TRAINER = "uniros_learner.training.trainer"  # loads PyTorch: imported only when the user has been told what happens
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="train", description="Train a policy. Ctrl-C saves what there is; a second Ctrl-C ends at once."
+    )
+    parser.add_argument("config", nargs="?", default=DEFAULT_CONFIG,
+                        help="YAML file, or the name of one in config/algorithms")
+    target.add_options(parser)
+    parser.add_argument("--steps", type=int, help="steps at most; default: as in the file")
+    parser.add_argument("--seed", type=int, help="of networks, exploration and goals; default: as in the file")
+    parser.add_argument("--run-dir", metavar="DIR", help="where everything is left; default: runs/NAME-TIME")
+    parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", action="append", default=[],
+                        help="change a setting, for example hyperparameters.gamma=0.9; may be repeated")
+    return parser
+
+
+def read_config(options: argparse.Namespace) -> TrainingConfig:
+    """The settings of file and options together. Raises InvalidConfig."""
+    given = configs.changes({"steps": options.steps, "seed": options.seed})
+    return configs.load(configs.find(options.config), [*options.changes, *given])
+
+
+def make_folder(options: argparse.Namespace, as_node: bool) -> RunFolder:
+    """The run folder asked for, or runs/NAME-TIME in the directory of the shell: roslaunch changes a node's."""
+    if options.run_dir:
+        return run_folder.create(Path(options.run_dir))
+    here = Path(os.environ.get("PWD", ".")) if as_node else Path()
+    return run_folder.create(run_folder.fresh(Path(options.config).stem, here / "runs"))
+
+
+def run(argv: list[str], terminal: Terminal) -> int:
+    """The whole command; returns the exit code."""
+    options = parser().parse_args(node.without_remappings(argv))
+    as_node = node.is_node(argv)
+    if as_node:
+        node.join(options)
+    config = read_config(options)
+    place = target.choose(options, config.env_id, config.env_args)
+    if as_node:
+        place = dataclasses.replace(place, patience=LAUNCH_PATIENCE)
+    folder = make_folder(options, as_node)
+    terminal.say(f"{config.algorithm.upper()} learns in {place}: up to {config.steps:,} steps, seed {config.seed}\n"
+                 f"run folder {folder.shown}")
+    threading.Thread(target=importlib.import_module, args=(TRAINER,), daemon=True).start()
+    with place.open() as env, Interrupt() as interrupt:
+        if as_node:
+            node.on_shutdown(interrupt.request)
+        return train(served(config, place, env), env, folder, interrupt, terminal, as_node)
+
+
+def served(config: TrainingConfig, place: Target, env: RosEnv) -> TrainingConfig:
+    """The settings with the environment that is really there: the file may have named another."""
+    if place.env_id == config.env_id:
+        return config
+    return dataclasses.replace(config, env_id=env.description.env_id, env_args={})
+
+
+def train(
+    config: TrainingConfig, env: RosEnv, folder: RunFolder, interrupt: Interrupt, terminal: Terminal, as_node: bool
+) -> int:
+    """Train, evaluate, and say how it went, however it ends; returns the exit code.
+
+    A node says it in few words: whoever launched it shows the table, last of all.
+    """
+    from uniros_learner.training import report
+    from uniros_learner.training.trainer import End, Trainer
+
+    trainer = Trainer(config, env, folder, terminal, interrupt.requested)
+    try:
+        trainer.run()
+    finally:
+        if trainer.steps:
+            table = trainer.describe()
+            terminal.say(report.verdict(trainer) if as_node else "\n" + table)
+    return INTERRUPTED if trainer.end is End.STOPPED else 0

@@ -1,0 +1,181 @@
+"""Trains a policy in an environment until it is good enough, and leaves everything about it in a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from enum import Enum
+
+import gymnasium
+from stable_baselines3.common.logger import configure
+
+from uniros_learner.training import plots, report
+from uniros_learner.training.algorithms import build, vectorise
+from uniros_learner.training.callbacks import Record, Show, Until
+from uniros_learner.training.config import TrainingConfig, dump
+from uniros_learner.training.episodes import Episode, EpisodeLog, Statistics, summarise
+from uniros_learner.training.evaluation import evaluate, evaluate_shown
+from uniros_learner.training.plots import Mark
+from uniros_learner.training.policy_file import save_policy
+from uniros_learner.training.run_folder import RunFolder, replace
+from uniros_learner.training.terminal import Terminal
+from uniros_msgs.errors import ConnectionFailed
+
+LOG_INTERVAL = 10  # episodes between two points in TensorBoard
+
+
+class End(Enum):
+    """Why training ended."""
+
+    SOLVED = "solved early"
+    STEPS = "all steps done"
+    STOPPED = "interrupted"
+    BROKEN = "broken off by an error"
+
+
+class Stopped(Exception):
+    """Raised inside an evaluation when the user wants an end."""
+
+
+class Trainer:
+    """One run. `env` stays the caller's, who closes it.
+
+    stop: asked after every step whether the user wants an end.
+    Raises InvalidConfig when the algorithm cannot act in `env`.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        env: gymnasium.Env,
+        folder: RunFolder,
+        terminal: Terminal,
+        stop: Callable[[], bool] = lambda: False,
+    ):
+        self.config, self.folder = config, folder
+        self.end, self.seconds, self.marks = End.BROKEN, 0.0, list[Mark]()
+        self.episodes: list[Episode] = []
+        self.evaluation: list[Episode] = []
+        self._env, self._terminal, self._stop = env, terminal, stop
+        self._venv = vectorise(env)
+        self.model = build(config, self._venv)
+        replace(folder.config, dump(config))
+        self.model.set_logger(configure(str(folder.tensorboard), ["tensorboard"]))
+
+    @property
+    def steps(self) -> int:
+        return self.model.num_timesteps
+
+    @property
+    def updates(self) -> int:
+        return getattr(self.model, "_n_updates", 0)
+
+    def run(self) -> None:
+        """Train, and evaluate unless the user stopped it; `end` says why training ended.
+
+        What the environment raises passes through, except when it ends because the user ends everything.
+        """
+        try:
+            self.train()
+            if self.end is not End.STOPPED:
+                self.evaluate()
+        except Stopped:
+            self.end = End.STOPPED
+        except ConnectionFailed:
+            if not self._stop():
+                raise
+            self.end = End.STOPPED
+
+    def train(self) -> None:
+        """Learn until the policy is good enough, the steps are used up, or the user stops it; then save, in any case.
+
+        Raises Stopped, and what the environment raises.
+        """
+        self._start = time.monotonic()
+        total = self.config.steps
+        try:
+            with (
+                EpisodeLog(self.folder.metrics) as log,
+                self._terminal.progress("training", f"at most {total:,} steps", total) as display,
+            ):
+                self.episodes = log.episodes
+                record = Record(log, self.config.early_stop, self._start)
+                self.end = self._learn(record, Show(display, record.recent))
+        finally:
+            self.seconds = time.monotonic() - self._start
+            self.save()
+
+    def _learn(self, record: Record, show: Show) -> End:
+        until = Until(lambda: self._stop() or record.convincing())
+        while self.steps < self.config.steps:
+            first = self.steps == 0
+            self.model.learn(
+                self.config.steps - self.steps, [record, show, until], LOG_INTERVAL, reset_num_timesteps=first
+            )
+            if self._stop():
+                return End.STOPPED
+            if record.convincing():
+                if self._check():
+                    return End.SOLVED
+                record.recent.clear()
+                self._begin_anew()
+        return End.STEPS
+
+    def _check(self) -> bool:
+        """Whether the policy also succeeds without exploration."""
+        plan = self.config.early_stop
+        seed = self.config.evaluation.seed + 1 + len(self.marks)
+        episodes = evaluate(self.model, self._env, plan.check_episodes, seed, self._heed_stop)
+        rate = self._note("check", episodes).success_rate or 0.0
+        passed = rate >= plan.success_rate
+        self._terminal.say(
+            f"check after {self.steps:,} steps: {rate:.0%} of {len(episodes)} fresh goals reached, training "
+            + ("ends" if passed else "goes on")
+        )
+        return passed
+
+    def _begin_anew(self) -> None:
+        """After others used the environment: start an episode, on goals that no evaluation has seen."""
+        self._venv.seed(self.config.seed + len(self.marks))
+        self.model._last_obs = None
+
+    def evaluate(self) -> None:
+        """Judge the policy as the config plans it, and keep the episodes in the run folder. Raises Stopped."""
+        with EpisodeLog(self.folder.evaluation) as log:
+
+            def on_episode(episode: Episode) -> None:
+                log.add(episode)
+                self._heed_stop(episode)
+
+            evaluate_shown(self.model, self._env, self.config.evaluation, self._terminal, on_episode)
+            self.evaluation = log.episodes
+        self._note("eval", self.evaluation)
+
+    def _heed_stop(self, episode: Episode) -> None:
+        if self._stop():
+            raise Stopped
+
+    def _note(self, name: str, episodes: list[Episode]) -> Statistics:
+        """Keep what an evaluation found for the learning curve and TensorBoard."""
+        result = summarise(episodes)
+        if result.success_rate is not None:
+            self.marks.append(Mark(self.steps, time.monotonic() - self._start, result.success_rate))
+        for key, value in dataclasses.asdict(result).items():
+            if value is not None:
+                self.model.logger.record(f"{name}/{key}", value)
+        self.model.logger.dump(self.steps)
+        return result
+
+    def save(self) -> None:
+        """Write the policy and the model as they are."""
+        save_policy(self.folder.policy, self.model, self.config)
+        self.model.save(self.folder.model)
+
+    def describe(self) -> str:
+        """Draw the learning curve and write the summary; returns its text."""
+        self.model.logger.close()
+        plots.learning_curve(self.folder.curve, self.episodes, self.marks, self.config)
+        text = report.summary(self)
+        replace(self.folder.summary, text)
+        return text
