@@ -43,7 +43,7 @@ def test_the_install_space_works_without_the_source(tmp_path: Path) -> None:
         cd {tmp_path} && {CATKIN} -C ws install >build.log 2>&1 || (cat build.log; false)
         mv ws/install installed && rm -r ws
         source installed/setup.bash && export PATH={ROOT}/.venv/bin:$PATH
-        rosmsg show uniros_msgs/StepAction | head -1
+        rosmsg show uniros_msgs/StepAction | sed -n 1p
         rosrun uniros bringup no_such || echo exit code $?
         python3 -P -c 'import uniros_msgs.codec as m, uniros_env_server as s; print(m.__file__, s.__file__)'
         ls $(rospack find uniros)
@@ -66,7 +66,7 @@ def test_the_messages_build_alone(tmp_path: Path) -> None:
         mkdir -p ws/src && cp -r {ROOT}/uniros_msgs ws/src/
         {CATKIN} -C ws >build.log 2>&1 || (cat build.log; false)
         source ws/devel/setup.bash
-        rosmsg show uniros_msgs/Data | head -1
+        rosmsg show uniros_msgs/Data | sed -n 1p
         {ROOT}/.venv/bin/python -P -c 'import uniros_msgs.codec, uniros_msgs.srv; print(uniros_msgs.codec.__file__)'
         """,
         tmp_path,
