@@ -52,18 +52,19 @@ class _Reporter(roslaunch.pmon.ProcessListener):
         self.report(ended="/" + process_name.rpartition("-")[0], exit_code=exit_code)
 
 
-def runnable_nodes(file: str, arguments: list[str]) -> list[roslaunch.Node]:
-    """The nodes of a launch file. Raises RLException if one has no executable: roslaunch itself would pass over it."""
-    nodes = roslaunch.config.load_config_default([(file, arguments)], None).nodes
-    for node in nodes:
+def load(file: str, arguments: list[str]) -> roslaunch.config.ROSLaunchConfig:
+    """A launch file, read. Raises RLException if a node has no executable: roslaunch itself would pass over it."""
+    config = roslaunch.config.load_config_default([(file, arguments)], None)
+    for node in config.nodes:
         if not roslib.packages.find_node(node.package, node.type):
             raise roslaunch.RLException(f"node {node.name}: package {node.package} has no executable {node.type}")
-    return nodes
+    return config
 
 
 def launch(file: str, arguments: list[str], reporter: _Reporter) -> None:
     """Run a launch file to its end on the master of ROS_MASTER_URI, which must be up."""
-    reporter.report(nodes=[node.namespace + node.name for node in runnable_nodes(file, arguments)])
+    config = load(file, arguments)
+    reporter.report(nodes=[node.namespace + node.name for node in config.nodes])
     run_id = roslaunch.rlutil.get_or_generate_uuid(None, False)
     roslaunch.configure_logging(run_id)
     parent = roslaunch.parent.ROSLaunchParent(
@@ -73,6 +74,7 @@ def launch(file: str, arguments: list[str], reporter: _Reporter) -> None:
         sigint_timeout=SIGINT_TIMEOUT,
         sigterm_timeout=SIGTERM_TIMEOUT,
     )
+    parent.config = config
     # Listeners given to the constructor are added after the nodes are started, and miss one that ends at once.
     parent.pm = roslaunch.pmon.start_process_monitor()
     parent.pm.add_process_listener(reporter)
