@@ -91,11 +91,13 @@ def _at_rounded_bounds(array: np.ndarray, value: Any, low: Any, high: Any, path:
     if array.dtype.kind == narrow.kind == "f" and narrow.itemsize < array.dtype.itemsize:
         array = np.where(array == low.astype(narrow), low, array)
         array = np.where(array == high.astype(narrow), high, array)
-    for outside, side, bound in ((array < low, "below", low), (array > high, "above", high), (array != array, "", low)):
-        if outside.any():
-            limit = f", {side} its bound {np.broadcast_to(bound, array.shape)[outside].flat[0]}" if side else ""
-            raise _refused(path, _expected(space), _first(array, outside) + limit)
-    return array
+    outside = ~((array >= low) & (array <= high))
+    if not outside.any():
+        return array
+    index = tuple(np.argwhere(outside)[0])
+    limit = f", below its bound {low[index]}" if array[index] < low[index] else ""
+    limit = f", above its bound {high[index]}" if array[index] > high[index] else limit
+    raise _refused(path, _expected(space), _first(array, outside) + limit)
 
 
 def _first(array: np.ndarray, where: np.ndarray) -> str:
@@ -210,7 +212,8 @@ def _stack(space: spaces.Sequence, value: Any, path: str) -> Any:
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         raise _refused(path, f"stacked values of {space.feature_space}", _seen(value)) from error
     items = tuple(conform(space.feature_space, item, f"{path}[{i}]") for i, item in enumerate(items))
-    return concatenate(space.feature_space, items, create_empty_array(space.feature_space, len(items)))
+    stack = create_empty_array(space.feature_space, len(items))
+    return concatenate(space.feature_space, items, stack) if items else stack
 
 
 def _graph(space: spaces.Graph, value: Any, path: str) -> spaces.GraphInstance:

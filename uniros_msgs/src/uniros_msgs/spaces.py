@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
+from gymnasium import spaces as gs  # a builder's arguments are a description's keys, and one of these is "spaces"
 
 from uniros_msgs.conform import conform
 from uniros_msgs.errors import MalformedData, UnsupportedSpace
@@ -63,7 +63,7 @@ def build(text: str) -> Space:
 
 def _described(space: Space) -> dict[str, Any]:
     name = type(space).__name__
-    if name not in _KINDS or type(space) is not getattr(spaces, name, None):
+    if name not in _KINDS or type(space) is not getattr(gs, name, None):
         raise UnsupportedSpace(
             f"{type(space).__module__}.{type(space).__qualname__} has no description; spaces of these classes have: "
             f"{', '.join(_KINDS)}. Wrap the environment so that it uses one of them."
@@ -75,16 +75,15 @@ def _built(tree: Any) -> Space:
     if not isinstance(tree, dict) or "type" not in tree:
         raise MalformedData(f"expected an object with a 'type', got {tree!r:.100}")
     name = tree["type"]
-    if name not in _KINDS or not hasattr(spaces, name):
+    if name not in _KINDS or not hasattr(gs, name):
         raise UnsupportedSpace(f"gymnasium {gymnasium.__version__} has no space called {name!r:.60} that we know")
-    built: Space = _KINDS[name][1]({key: value for key, value in tree.items() if key != "type"})
-    return built
+    return _KINDS[name][1](**{key: value for key, value in tree.items() if key != "type"})
 
 
 # --- Box -----------------------------------------------------------------------------------------------------------
 
 
-def _describe_box(space: spaces.Box) -> dict[str, Any]:
+def _describe_box(space: gs.Box) -> dict[str, Any]:
     low = _bounds(space.low, space.bounded_below, "-inf")
     high = _bounds(space.high, space.bounded_above, "inf")
     return {"shape": list(space.shape), "dtype": str(space.dtype), "low": low, "high": high}
@@ -112,15 +111,14 @@ def _number(value: Any) -> bool | int | float | str:
     return short if np.isfinite(short) and value.dtype.type(short) == value else str(value)
 
 
-def _build_box(tree: dict[str, Any]) -> spaces.Box:
-    shape, dtype = dimensions(tree["shape"]), _dtype(tree["dtype"])
-    if np.prod(shape, dtype=object) > _MAX_ELEMENTS:
+def _build_box(shape: Any, dtype: Any, low: Any, high: Any) -> gs.Box:
+    exact, kind = dimensions(shape), _dtype(dtype)
+    if np.prod(exact, dtype=object) > _MAX_ELEMENTS:
         raise MalformedData(f"a Box of shape {shape} is larger than {_MAX_ELEMENTS} elements")
-    low, bounded_below = _parse_bounds(tree["low"], shape, dtype, "-inf")
-    high, bounded_above = _parse_bounds(tree["high"], shape, dtype, "inf")
-    wire = np.dtype(np.uint8) if dtype.kind == "b" else dtype  # gymnasium cannot look for infinity among bools
-    exact_dtype: Any = dtype if dtype.isbuiltin != 1 else dtype.type
-    space = spaces.Box(low.astype(wire), high.astype(wire), shape, exact_dtype)
+    lower, bounded_below = _parse_bounds(low, exact, kind, "-inf")
+    upper, bounded_above = _parse_bounds(high, exact, kind, "inf")
+    wire: Any = np.uint8 if kind.kind == "b" else kind  # gymnasium cannot look for infinity among bools
+    space = gs.Box(lower.astype(wire), upper.astype(wire), exact, kind)  # type: ignore[arg-type]
     space.bounded_below, space.bounded_above = bounded_below, bounded_above
     return space
 
@@ -146,57 +144,51 @@ def _dtype(name: Any) -> np.dtype:
 # --- the other simple spaces ---------------------------------------------------------------------------------------
 
 
-def _describe_discrete(space: spaces.Discrete) -> dict[str, Any]:
-    return {"n": int(space.n), **_unless_usual(start=int(space.start), dtype=str(space.dtype))}
+def _describe_discrete(space: gs.Discrete) -> dict[str, Any]:
+    return {"n": int(space.n), **_unless_usual(int(space.start), str(space.dtype))}
 
 
-def _build_discrete(tree: dict[str, Any]) -> spaces.Discrete:
-    return spaces.Discrete(tree["n"], **_with_dtype(tree, "n"))
+def _build_discrete(n: int, start: int = 0, dtype: str = "int64") -> gs.Discrete:
+    return gs.Discrete(n, start=start, **_unless_usual(dtype=_dtype(dtype).name))  # older gymnasium has no dtype
 
 
-def _describe_multi_discrete(space: spaces.MultiDiscrete) -> dict[str, Any]:
+def _describe_multi_discrete(space: gs.MultiDiscrete) -> dict[str, Any]:
     start = space.start.tolist() if space.start.any() else 0
-    return {"nvec": space.nvec.tolist(), **_unless_usual(start=start, dtype=str(space.dtype))}
+    return {"nvec": space.nvec.tolist(), **_unless_usual(start, str(space.dtype))}
 
 
-def _build_multi_discrete(tree: dict[str, Any]) -> spaces.MultiDiscrete:
-    return spaces.MultiDiscrete(tree["nvec"], **_with_dtype(tree, "nvec"))
+def _build_multi_discrete(nvec: Any, start: Any = None, dtype: str = "int64") -> gs.MultiDiscrete:
+    return gs.MultiDiscrete(nvec, _dtype(dtype).name, start=start)
 
 
-def _unless_usual(start: Any, dtype: str) -> dict[str, Any]:
+def _unless_usual(start: Any = 0, dtype: str = "int64") -> dict[str, Any]:
     return {**({} if start == 0 else {"start": start}), **({} if dtype == "int64" else {"dtype": dtype})}
 
 
-def _with_dtype(tree: dict[str, Any], *others: str) -> dict[str, Any]:
-    options = {key: value for key, value in tree.items() if key not in others}
-    return {**options, "dtype": _dtype(options["dtype"]).type} if "dtype" in options else options
-
-
-def _describe_multi_binary(space: spaces.MultiBinary) -> dict[str, Any]:
+def _describe_multi_binary(space: gs.MultiBinary) -> dict[str, Any]:
     return {"n": space.n if isinstance(space.n, int) else list(space.n)}
 
 
-def _describe_text(space: spaces.Text) -> dict[str, Any]:
+def _describe_text(space: gs.Text) -> dict[str, Any]:
     """The order of characters decides what is sampled: that of a string is kept, that of a set is not even known."""
     lengths = {"min_length": space.min_length, "max_length": space.max_length}
     characters, unordered = space.character_list, tuple(space.character_set)
-    if characters == unordered and space.character_set == spaces.text.alphanumeric:
+    if characters == unordered and space.character_set == gs.text.alphanumeric:
         return lengths
     if characters == unordered and len(characters) >= _SET_LIKE:
         return {**lengths, "character_set": "".join(sorted(characters))}
     return {**lengths, "charset": "".join(characters)}
 
 
-def _build_text(tree: dict[str, Any]) -> spaces.Text:
-    if "character_set" in tree:
-        return spaces.Text(tree["max_length"], min_length=tree["min_length"], charset=frozenset(tree["character_set"]))
-    return spaces.Text(tree.pop("max_length"), **tree)
+def _build_text(min_length: int, max_length: int, charset: str = "", character_set: str = "") -> gs.Text:
+    characters = charset or frozenset(character_set) or gs.text.alphanumeric
+    return gs.Text(max_length, min_length=min_length, charset=characters)
 
 
 # --- spaces made of spaces -----------------------------------------------------------------------------------------
 
 
-def _describe_dict(space: spaces.Dict) -> dict[str, Any]:
+def _describe_dict(space: gs.Dict) -> dict[str, Any]:
     if all(type(key) is str for key in space.spaces):
         return {"spaces": {key: _described(each) for key, each in space.spaces.items()}}
     if all(type(key) in (str, int) for key in space.spaces):
@@ -204,38 +196,50 @@ def _describe_dict(space: spaces.Dict) -> dict[str, Any]:
     raise UnsupportedSpace(f"the keys of a Dict space must be str or int to be described, got {list(space.spaces)}")
 
 
-def _build_dict(tree: dict[str, Any]) -> spaces.Dict:
-    parts = tree["spaces"].items() if isinstance(tree["spaces"], dict) else tree["spaces"]
-    return spaces.Dict([(key, _built(each)) for key, each in parts])  # a list: gymnasium sorts a dict
+def _build_dict(spaces: Any) -> gs.Dict:
+    pairs = spaces.items() if isinstance(spaces, dict) else spaces
+    return gs.Dict([(key, _built(each)) for key, each in pairs])  # a list: gymnasium sorts a dict
 
 
 def _describe_parts(space: Any) -> dict[str, Any]:
     return {"spaces": [_described(each) for each in space.spaces]}
 
 
-def _describe_sequence(space: spaces.Sequence) -> dict[str, Any]:
+def _build_tuple(spaces: Any) -> gs.Tuple:
+    return gs.Tuple([_built(each) for each in spaces])
+
+
+def _build_one_of(spaces: Any) -> gs.OneOf:
+    return gs.OneOf([_built(each) for each in spaces])
+
+
+def _describe_sequence(space: gs.Sequence) -> dict[str, Any]:
     return {"space": _described(space.feature_space), "stack": bool(space.stack)}
 
 
-def _describe_graph(space: spaces.Graph) -> dict[str, Any]:
+def _build_sequence(space: Any, stack: bool) -> gs.Sequence:
+    return gs.Sequence(_built(space), stack=bool(stack))
+
+
+def _describe_graph(space: gs.Graph) -> dict[str, Any]:
     edges = None if space.edge_space is None else _described(space.edge_space)
     return {"node_space": _described(space.node_space), "edge_space": edges}
 
 
-def _build_graph(tree: dict[str, Any]) -> spaces.Graph:
-    edges = None if tree["edge_space"] is None else _built(tree["edge_space"])
-    return spaces.Graph(_built(tree["node_space"]), edges)  # type: ignore[arg-type]
+def _build_graph(node_space: Any, edge_space: Any) -> gs.Graph:
+    edges: Any = None if edge_space is None else _built(edge_space)
+    return gs.Graph(_built(node_space), edges)  # type: ignore[arg-type]
 
 
-_KINDS: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[[dict[str, Any]], Space]]] = {
+_KINDS: dict[str, tuple[Callable[[Any], dict[str, Any]], Callable[..., Space]]] = {
     "Box": (_describe_box, _build_box),
     "Discrete": (_describe_discrete, _build_discrete),
     "MultiDiscrete": (_describe_multi_discrete, _build_multi_discrete),
-    "MultiBinary": (_describe_multi_binary, lambda tree: spaces.MultiBinary(tree["n"])),
+    "MultiBinary": (_describe_multi_binary, lambda n: gs.MultiBinary(n)),
     "Text": (_describe_text, _build_text),
     "Dict": (_describe_dict, _build_dict),
-    "Tuple": (_describe_parts, lambda tree: spaces.Tuple([_built(each) for each in tree["spaces"]])),
-    "OneOf": (_describe_parts, lambda tree: spaces.OneOf([_built(each) for each in tree["spaces"]])),
-    "Sequence": (_describe_sequence, lambda tree: spaces.Sequence(_built(tree["space"]), stack=tree["stack"])),
+    "Tuple": (_describe_parts, _build_tuple),
+    "OneOf": (_describe_parts, _build_one_of),
+    "Sequence": (_describe_sequence, _build_sequence),
     "Graph": (_describe_graph, _build_graph),
 }
