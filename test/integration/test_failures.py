@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from live import marked_processes, serve, wait_until
 
 import uniros_learner as uniros
+from uniros_bringup.xmlrpc import call
 from uniros_msgs import errors
 
 LEFT, RAISE, SLOW, DIE, NAN = range(5)
@@ -146,6 +148,52 @@ def test_a_second_learner_is_told_who_holds_the_environment(graph: Any) -> None:
         first.step(0)
     with uniros.connect(graph.master.uri, "/pole") as second:
         second.reset()
+
+
+def test_a_paused_echo_holds_nobody_up(graph: Any) -> None:
+    serve(graph, "odd_envs:Sampled", "/odd", length=1_000_000)
+    environment = {**os.environ, **graph.master.env()}
+    with uniros.connect(graph.master.uri, "/odd") as env:
+        env.reset(seed=1)
+        action = env.action_space.sample()
+        command = ["rostopic", "echo", "/odd/env/step/result"]
+        echo = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE)
+        try:
+            while echo.stdout and not select.select([echo.stdout], [], [], 0.1)[0]:
+                env.step(action)
+            echo.send_signal(signal.SIGSTOP)
+            slowest, end = 0.0, time.monotonic() + 20.0
+            while "dropped /rostopic" not in graph.nodes[0].tail(5):
+                assert time.monotonic() < end, "the stalled subscriber was not dropped"
+                for _ in range(200):
+                    start = time.monotonic()
+                    env.step(action)
+                    slowest = max(slowest, time.monotonic() - start)
+        finally:
+            echo.kill()
+            echo.wait()
+        assert slowest < 0.5
+
+
+def test_a_stopped_clock_holds_nobody_up(graph: Any) -> None:
+    call(graph.master.uri, "setParam", "/use_sim_time", True)
+    clock = subprocess.Popen(
+        ["rostopic", "pub", "-r", "20", "/clock", "rosgraph_msgs/Clock", "clock: {secs: 100, nsecs: 0}"],
+        env={**os.environ, **graph.master.env()}, stdout=subprocess.DEVNULL,
+    )
+    try:
+        serve(graph, "CartPole-v1", "/pole")
+        with uniros.connect(graph.master.uri, "/pole") as env:
+            env.reset()
+            clock.send_signal(signal.SIGSTOP)
+            start = time.monotonic()
+            for _ in range(5):
+                env.step(0)
+            env.reset()
+            assert time.monotonic() - start < 1.0
+    finally:
+        clock.kill()
+        clock.wait()
 
 
 def test_a_killed_learner_leaves_nothing_and_frees_the_environment(graph: Any, tmp_path: Path) -> None:

@@ -43,9 +43,9 @@ class Sampled(gymnasium.Env):
 SPACES: dict[str, spaces.Space] = {
     "dict": Dict({"image": Box(0, 255, (4, 4, 3), np.uint8), "pose": Box(-1, 1, (7,), np.float32), "mode": Discrete(3, start=5)}),
     "tuple": Tuple((Box(-np.inf, np.inf, (2,), np.float64), MultiBinary((2, 2)), MultiDiscrete([3, 4]))),
-    "text": Text(12),
+    "text": Text(12, charset="abcXYZ 09"),  # a set of characters would be drawn from in another order in each process
     "graph": Graph(Box(-1, 1, (3,)), Discrete(4)),
-    "sequence": Sequence(Dict({"x": Box(0, 1, (2,)), "name": Text(4)})),
+    "sequence": Sequence(Dict({"x": Box(0, 1, (2,)), "name": Text(4, charset="äöü-")})),
     "one_of": OneOf((Discrete(3), Box(-1, 1, (2,)))),
     "float16": Box(-1, 1, (3,), np.float16),
 }
