@@ -1,36 +1,94 @@
-"""How an environment's time passes: one action cycle per step, as fast as the CPU allows, or with the wall clock."""
+"""How an environment's time passes in lock-step, and what both clocks share: the result of an action cycle."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
 
 from uniros_env_server.robots.robot import Array, Robot, RobotState
 from uniros_env_server.safety import Decision
 
-Decide = Callable[[RobotState, float], Decision]  # from the measured state and the seconds left of the cycle
+Decide = Callable[[RobotState, float, float], Decision]  # from the measured state, its age and the time left (s)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When an action cycle touched the world."""
+
+    commanded: float = 0.0  # s since the epoch, when the command left for the robot
+    command_delay: float = 0.0  # s from the action's arrival to that
+    overruns: int = 0  # action cycles since the reset that passed without an action
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of an action, and the state at the end of its cycle."""
+
+    decision: Decision
+    state: RobotState
+    timing: Timing
+    cancelled: bool = False
+
+
+class Clock(Protocol):
+    """Owns a robot and lets its time pass."""
+
+    mode: str  # lock_step | real_time
+    cycle_time: float  # s
+    robot: Robot
+
+    @property
+    def latest(self) -> RobotState:
+        """The newest snapshot; may be read from any thread."""
+
+    def reset(self, q: Array) -> RobotState:
+        """Bring the arms to rest at the command q, (N, C), and return where they are."""
+
+    def cycle(self, decide: Decide) -> Outcome:
+        """Carry out what `decide` makes of the present state; return when the action cycle has ended."""
+
+    def cancel(self) -> None:
+        """Hold the arms and let a waiting `cycle` return now; may be called from any thread."""
+
+    def close(self) -> None:
+        """Let go of the robot. Harmless when repeated."""
 
 
 class LockStepClock:
-    """Time passes only inside `cycle`, by exactly one action cycle."""
+    """Time passes only inside `cycle`, by exactly one action cycle, as fast as the CPU allows."""
 
     mode = "lock_step"
 
     def __init__(self, robot: Robot, cycle_time: float) -> None:
-        self.cycle_time = cycle_time
         self.robot = robot
+        self.cycle_time = cycle_time
+        self._latest = robot.state()
+
+    @property
+    def latest(self) -> RobotState:
+        """See `Clock.latest`."""
+        return self._latest
 
     def reset(self, q: Array) -> RobotState:
-        """Bring the arms to rest at the command q, (N, C)."""
+        """See `Clock.reset`."""
         self.robot.reset(q)
-        return self.robot.state()
+        self._latest = self.robot.state()
+        return self._latest
 
-    def cycle(self, decide: Decide) -> tuple[Decision, RobotState]:
-        """Carry out what `decide` makes of the present state, and return the state at the end of the cycle."""
-        decision = decide(self.robot.state(), self.cycle_time)
+    def cycle(self, decide: Decide) -> Outcome:
+        """See `Clock.cycle`. Between two cycles no time passes, so the state is never old."""
+        decision = decide(self._latest, 0.0, self.cycle_time)
+        commanded = time.time()
         self.robot.command(decision.command, self.cycle_time)
         self.robot.advance(self.cycle_time)
-        return decision, self.robot.state()
+        self._latest = self.robot.state()
+        return Outcome(decision, self._latest, Timing(commanded))
+
+    def cancel(self) -> None:
+        """Nothing to do: a cycle is over before anybody could ask."""
 
     def close(self) -> None:
-        """Let go of the robot."""
+        """See `Clock.close`."""
         self.robot.close()

@@ -1,4 +1,4 @@
-"""Kinematics of a robot, batched: where its frames are, how they move with the joints, and which joints reach a point."""
+"""Kinematics of a robot, batched: where frames are, how they move with the joints, which joints reach a point."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from uniros_env_server.robots.model import Array, Joint, RobotModel, load_model
 
+_HERE = np.eye(4)
+_YZX, _ZXY = [1, 2, 0], [2, 0, 1]  # a x b = a_yzx b_zxy - a_zxy b_yzx
 Joints = ArrayLike | Mapping[str, ArrayLike]
 
 
@@ -37,28 +39,32 @@ class Kinematics:
     def fk(self, q: Joints, frame: str = "") -> Array:
         """(N, 4, 4) poses of a frame (the tool, unless named) as homogeneous matrices (m)."""
         chain = self._chain(frame)
-        return chain.poses(self._columns(q, chain))[-1]
+        return chain.poses(self._columns(q, chain))[:, -1]
 
     def position(self, q: Joints, frame: str = "") -> Array:
         """(N, 3) positions (m) of a frame's origin."""
         return self.fk(q, frame)[:, :3, 3]
 
+    def bodies(self, q: Array) -> Array:
+        """(N, A + 2, 4, 4) poses of the base, of what each joint of the arm moves, and of the tool. q: (N, A) rad."""
+        result = np.empty((len(q), len(self.joints) + 2, 4, 4))
+        result[:, 0] = _HERE
+        self._chain("").fill(q, result[:, 1:])
+        return result
+
     def jacobian(self, q: Joints, frame: str = "") -> Array:
         """(N, 6, A) velocity of a frame (m/s, then rad/s about the base's axes) for each joint's unit velocity."""
         chain = self._chain(frame)
         poses = chain.poses(self._columns(q, chain))
-        result = np.zeros((len(poses[0]), 6, len(self.joints)))
-        tip = poses[-1][:, :3, 3]
-        for joint, pose in zip(chain.moving, poses, strict=False):
-            if joint.name not in self.joints:
-                continue
-            column = self.joints.index(joint.name)
-            axis = pose[:, :3, :3] @ np.array(joint.axis)
-            if joint.kind == "prismatic":
-                result[:, :3, column] = axis
-            else:
-                result[:, :3, column] = np.cross(axis, tip - pose[:, :3, 3])
-                result[:, 3:, column] = axis
+        result = np.zeros((len(poses), 6, len(self.joints)))
+        place, slides, axes = chain.columns(self.joints)
+        frames = poses[:, place]
+        axis = (frames[..., :3, :3] @ axes[:, :, None])[..., 0]
+        arm = poses[:, -1:, :3, 3] - frames[..., :3, 3]
+        linear = axis[..., _YZX] * arm[..., _ZXY] - axis[..., _ZXY] * arm[..., _YZX]
+        used = [self.joints.index(chain.moving[number].name) for number in place]
+        result[:, :3, used] = np.where(slides[:, None], axis, linear).transpose(0, 2, 1)
+        result[:, 3:, used] = np.where(slides[:, None], 0.0, axis).transpose(0, 2, 1)
         return result
 
     def ik(self, target: ArrayLike, start: ArrayLike, frame: str = "", tolerance: float = 1e-4,
@@ -97,12 +103,14 @@ class Kinematics:
             values = {name: np.atleast_1d(np.asarray(value, dtype=float)) for name, value in q.items()}
             unknown = [name for name in values if name not in self.model.joints]
             if unknown:
-                raise ValueError(f"{self.model.name} has no joint {', '.join(unknown)}; it has {', '.join(self.model.joints)}")
+                raise ValueError(f"{self.model.name} has no joint {', '.join(unknown)}; "
+                                 f"it has {', '.join(self.model.joints)}")
             rows = max((len(value) for value in values.values()), default=1)
-            return np.stack([np.broadcast_to(values.get(joint.name, 0.0), rows) for joint in chain.moving], axis=1)
-        array = np.asarray(q, dtype=float)
-        if array.ndim == 1:
-            array = array[None]
+            columns = np.zeros((rows, len(chain.moving)))
+            for number, joint in enumerate(chain.moving):
+                columns[:, number] = values.get(joint.name, 0.0)
+            return columns
+        array = np.atleast_2d(np.asarray(q, dtype=float))
         if array.ndim != 2 or array.shape[1] != len(self.joints):
             raise ValueError(f"expected joint positions of shape (N, {len(self.joints)}) for {', '.join(self.joints)}; "
                              f"got {np.shape(q)}")
@@ -117,10 +125,11 @@ class _Chain:
 
     def __init__(self, joints: tuple[Joint, ...]) -> None:
         self.moving = tuple(joint for joint in joints if joint.moves)
-        self._slides = np.array([joint.kind == "prismatic" for joint in self.moving])
+        self._slides = np.array([joint.kind == "prismatic" for joint in self.moving], dtype=bool)
+        self._any_slides = bool(self._slides.any())
         self._constant, self._sine, self._cosine = np.zeros((3, len(self.moving), 4, 4))
         self._tip = np.eye(4)
-        offset = np.zeros(3)
+        offset: Array = np.zeros(3)
         number = 0
         for joint in joints:
             offset = offset + joint.origin
@@ -129,19 +138,29 @@ class _Chain:
                 offset, number = np.zeros(3), number + 1
         self._tip[:3, 3] = offset
 
-    def poses(self, q: Array) -> list[Array]:
-        """(N, 4, 4) frame of each moving joint, then of the chain's end. q: (N, len(moving))."""
+    def columns(self, joints: tuple[str, ...]) -> tuple[list[int], NDArray[np.bool_], Array]:
+        """Of the moving joints that are among `joints`: their numbers, whether they slide, and their axes."""
+        numbers = [number for number, joint in enumerate(self.moving) if joint.name in joints]
+        return numbers, self._slides[numbers], np.array([self.moving[number].axis for number in numbers]).reshape(-1, 3)
+
+    def poses(self, q: Array) -> Array:
+        """(N, len(moving) + 1, 4, 4) frames of the moving joints, then of the chain's end. q: (N, len(moving))."""
+        result = np.empty((len(q), len(self.moving) + 1, 4, 4))
+        self.fill(q, result)
+        return result
+
+    def fill(self, q: Array, result: Array) -> None:
+        """Write what `poses` gives into `result`."""
         sine, cosine = np.sin(q), np.cos(q)
-        if self._slides.any():
+        if self._any_slides:
             sine = np.where(self._slides, q, sine)
-        steps = self._constant + sine[:, :, None, None] * self._sine + cosine[:, :, None, None] * self._cosine
-        poses = []
-        pose = np.broadcast_to(np.eye(4), (len(q), 4, 4))
-        for number in range(len(self.moving)):
-            pose = pose @ steps[:, number] if number else steps[:, 0]
-            poses.append(pose)
-        poses.append(pose @ self._tip)
-        return poses
+        steps = sine[:, :, None, None] * self._sine
+        steps += cosine[:, :, None, None] * self._cosine
+        steps += self._constant
+        result[:, 0] = steps[:, 0] if self.moving else _HERE
+        for number in range(1, len(self.moving)):
+            np.matmul(result[:, number - 1], steps[:, number], out=result[:, number])
+        np.matmul(result[:, max(0, len(self.moving) - 1)], self._tip, out=result[:, -1])
 
     def _fill(self, number: int, joint: Joint, offset: Array) -> None:
         """Rodrigues: R = a a' + cos q (1 - a a') + sin q [a]x, behind the fixed offset."""

@@ -7,38 +7,37 @@ from typing import Any
 import gymnasium
 
 MAX_EPISODE_STEPS = 100
-IDS = {  # id: arguments of the environment's constructor
-    "RX200ReachSim-v0": {},
-    "RX200ReachGoalSim-v0": {"goal": True},
-    "RX200ReacherSim-v0": {},
-    "RX200ReacherGoalSim-v0": {"goal": True},
+IDS: dict[str, dict[str, Any]] = {  # id: arguments of the environment's constructor
+    "RX200ReachSim-v0": {"task": "reach"},
+    "RX200ReachGoalSim-v0": {"task": "reach", "goal": True},
+    "RX200ReacherSim-v0": {"task": "reach"},
+    "RX200ReacherGoalSim-v0": {"task": "reach", "goal": True},
 }
-
-
-def make_rx200(task: str = "reach", goal: bool = False, reward_type: str = "", cycle_time: float = 0.1,
-               render_mode: str | None = None, **kwargs: Any) -> gymnasium.Env:
-    """A simulated RX200 at a task."""
-    import numpy as np
-
-    from uniros_env_server import tasks
-    from uniros_env_server.clock import LockStepClock
-    from uniros_env_server.robot_env import RobotTaskEnv
-    from uniros_env_server.robots.model import load_model
-    from uniros_env_server.robots.mujoco import MujocoRobot
-    from uniros_env_server.safety import SafetyGate, SafetyLimits
-    from uniros_env_server.targets import JointDeltas
-
-    model = load_model("rx200")
-    robot = MujocoRobot(model)
-    start = np.array([[*model.poses["ready"], model.opening]])
-    return RobotTaskEnv(tasks.load(task, reward_type=reward_type or ("sparse" if goal else "dense"), **kwargs),
-                        SafetyGate(model, SafetyLimits.load("rx200")), LockStepClock(robot, cycle_time),
-                        JointDeltas(len(model.arm), 1.0, cycle_time), start, goal, render_mode)
 
 
 def register() -> None:
     """Tell gymnasium the ids. Harmless when repeated."""
     for env_id, kwargs in IDS.items():
         if env_id not in gymnasium.registry:
-            gymnasium.register(env_id, entry_point="uniros_env_server.registration:make_rx200", kwargs=kwargs,
+            gymnasium.register(env_id, entry_point="uniros_env_server.registration:make_simulated", kwargs=kwargs,
                                max_episode_steps=MAX_EPISODE_STEPS)
+
+
+def make_simulated(task: str, goal: bool = False, robot: str = "rx200", reward_type: str = "",
+                   action_type: str = "joint", action_scale: float = 1.0, real_time: bool = False,
+                   cycle_time: float = 0.1, control_rate: float = 50.0, render_mode: str | None = None,
+                   **parameters: Any) -> gymnasium.Env[Any, Any]:
+    """A simulated arm at a task, without a step limit of its own.
+
+    reward_type: sparse, dense or shaped; unless given, sparse for goal environments and dense for others.
+    action_type: joint (deltas of the arm's joints) or ee (deltas of the end effector's position).
+    action_scale: rad/s that one unit of an action stands for, at most 1.5; with ee what no joint exceeds.
+    real_time: let time pass with the wall clock, in a loop of control_rate (Hz), instead of inside step().
+    cycle_time: s that an action lasts. The remaining parameters are those of the task.
+    """
+    from uniros_env_server import tasks
+    from uniros_env_server.assembly import ArmConfig, assemble
+
+    parameters["reward_type"] = reward_type or ("sparse" if goal else "dense")
+    config = ArmConfig(robot, action_type, action_scale, real_time, cycle_time, control_rate)
+    return assemble(config, tasks.load(task, **parameters), goal, render_mode)

@@ -2,133 +2,225 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import ArrayLike
 
-from uniros_env_server.clock import LockStepClock
+from uniros_env_server.clock import Clock, Outcome, Timing
 from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.refusal import NAMES
 from uniros_env_server.robots.robot import Array, RobotState
 from uniros_env_server.safety import Decision, SafetyGate
 from uniros_env_server.targets import Targets
+from uniros_env_server.tasks.relabel import compute_reward
 from uniros_env_server.tasks.task import Task, View
-from uniros_msgs.errors import InvalidAction, InvalidObservation
+from uniros_msgs.errors import InvalidAction, InvalidObservation, ResetNeeded
 
-GOALS_AHEAD = 32  # goals drawn and checked at once
+if TYPE_CHECKING:
+    from uniros_env_server.robots.picture import Painter
+
+GOALS_AHEAD = 32  # goals that are drawn and checked at once
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What there is to see of an environment at one moment."""
+
+    state: RobotState
+    goal: Array  # (3,) m in the base frame; NaN before the first reset
 
 
 class RobotTaskEnv(gymnasium.Env[Any, Array]):
-    """One arm that works at one task. With `goal=True` observations are those of a goal environment."""
+    """One arm at one task. With `goal=True` observations are those of a goal environment.
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}
+    Episodes begin with the arm at the command `start`, (1, C) rad and m, and end when the task succeeds. Actions are
+    numbers from -1 to 1 that move the last executed command; zero means stay. `info` holds `is_success`, `distance` (m
+    to the goal), `refusal` (why the arm held instead; empty when it did not) and `executed_action`; in real time also
+    `commanded` and `measured` (s since the epoch), `command_delay` and `observation_age` (s), `overruns`, `cancelled`.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - as gymnasium declares it
     remote_attributes = ("mode", "cycle_time", "limits")
     remote_methods = ("compute_reward", "describe_task")
 
-    def __init__(self, task: Task, gate: SafetyGate, clock: LockStepClock, targets: Targets, start: Array,
+    def __init__(self, task: Task, gate: SafetyGate, clock: Clock, targets: Targets, start: Array,
                  goal: bool = False, render_mode: str | None = None) -> None:
-        self.render_mode = render_mode
         self.task, self.gate, self.clock, self.targets = task, gate, clock, targets
-        self.mode, self.cycle_time = clock.mode, clock.cycle_time
-        self._start = start  # (1, C) rad and m, where episodes begin
-        self._as_goal = goal
+        self.mode, self.cycle_time, self.render_mode = clock.mode, clock.cycle_time, render_mode
+        self._start, self._as_goal = start, goal
         self._kinematics = Kinematics(gate.model)
         self.action_space = spaces.Box(-1.0, 1.0, (targets.size,), np.float32)
         inner = task.observation_space(gate.model, targets.size)
         self._low, self._high = inner.low, inner.high
-        point = spaces.Box(-1.0, 1.0, (3,), np.float32)
-        parts = {"observation": inner, "achieved_goal": point, "desired_goal": point}
-        self.observation_space = spaces.Dict(parts) if goal else inner
-        self._goals: list[Array] = []
-        self._goal = np.zeros((1, 3))
+        self.observation_space = _goal_space(inner) if goal else inner
+        self._goals: list[Array] = []  # drawn ahead, last one next
+        self._goal: Array = np.full((1, 3), np.nan)
+        self._outcome: Outcome | None = None
+        self._painter: Painter | None = None
+
+    # --- gymnasium.Env ----------------------------------------------------------------------------------------------
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """See gymnasium.Env.reset."""
+        """Bring the arm to its start and draw a goal, or take the one in options["goal"], (3,) m in the base frame.
+
+        Raises ValueError for a goal that the arm does not reach safely.
+        """
         super().reset(seed=seed)
         if seed is not None:
             self._goals = []
-        if not self._goals:
-            drawn = self.task.sample_goals(self.np_random, GOALS_AHEAD, self._reachable)
-            self._goals = [drawn[number : number + 1] for number in reversed(range(GOALS_AHEAD))]
-        self._goal = self._goals.pop()
+        self._goal = self._given_goal(options) if options and "goal" in options else self._next_goal()
         state = self.clock.reset(self._start)
-        observation, view = self._observe(state, np.zeros((1, self.targets.size)))
-        return observation, self._info(view, NAMES[0])
+        nothing = Decision(state.setpoint, np.zeros(1, dtype=np.int8))
+        self._outcome = Outcome(nothing, state, Timing())
+        executed = np.zeros((1, self.targets.size))
+        observation, achieved = self._see(state, executed)
+        return observation, self._info(self._outcome, achieved, executed)
 
-    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """See gymnasium.Env.step."""
-        checked = self._checked(action)
-        executed = checked
+    def step(self, action: ArrayLike) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Carry out an action, as far as it is safe, for one action cycle.
 
-        def decide(state: RobotState, duration: float) -> Decision:
-            nonlocal executed
-            target = self.targets.target(state.setpoint, checked)
-            decision = self.gate.check(state, target, duration, self.task.workspace)
-            executed = self.targets.executed(state.setpoint, decision.command, checked)
-            return decision
+        Raises InvalidAction, and nothing moves, for anything but finite numbers in the action space; ResetNeeded before
+        the first reset; InvalidObservation when the robot's state is not finite; RobotFault when it cannot go on.
+        """
+        if self._outcome is None:
+            raise ResetNeeded("the environment has no episode yet: call reset() first")
+        wanted = self._checked(action)
+        before = self._outcome.state.setpoint
 
-        decision, state = self.clock.cycle(decide)
-        observation, view = self._observe(state, executed)
-        achieved = self._rounded(self.task.achieved(view))
-        reward = self.task.reward(achieved, self._goal, decision.refusal)
-        terminated = self.task.success(achieved, self._goal)
-        info = self._info(view, NAMES[decision.refusal[0]])
-        return observation, float(reward[0]), bool(terminated[0]), False, info
+        def decide(state: RobotState, age: float, duration: float) -> Decision:
+            nonlocal before
+            before = state.setpoint
+            target = self.targets.target(before, wanted)
+            return self.gate.check(state, age, target, duration, self.task.workspace)
 
-    def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: Any = None) -> Any:
-        """Rewards of achieved and desired goals, (3,) or (N, 3)."""
-        rewards = self.task.reward(np.asarray(achieved_goal), np.asarray(desired_goal))
-        return rewards if rewards.ndim else float(rewards)
+        outcome = self._outcome = self.clock.cycle(decide)
+        executed = self.targets.executed(before, outcome.state.setpoint)
+        observation, achieved = self._see(outcome.state, executed)
+        reward = self.task.reward(achieved, self._goal, outcome.decision.refusal)
+        info = self._info(outcome, achieved, executed)
+        return observation, float(reward[0]), info["is_success"], False, info
+
+    def render(self) -> Any:
+        """(480, 640, 3) uint8 picture of the arm and its goal, when made with render_mode="rgb_array"."""
+        if not self.render_mode:
+            return None
+        if self._painter is None:
+            from uniros_env_server.robots.picture import Painter  # opens a graphics library: not before it is needed
+
+            self._painter = Painter(self.gate.model)
+        return self._painter.draw(self.clock.latest, self._goal[0])
+
+    def close(self) -> None:
+        """Let go of the robot; the arm holds. Harmless when repeated."""
+        self.clock.close()
+        if self._painter is not None:
+            self._painter.close()
+            self._painter = None
+
+    # --- beyond it --------------------------------------------------------------------------------------------------
+
+    def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
+        """Rewards of achieved and desired goals, (N, 3) or (3,) m, for relabelling; see `tasks.relabel`."""
+        return compute_reward(self.task, achieved_goal, desired_goal, info)
 
     def describe_task(self) -> dict[str, Any]:
-        """Name and parameters of the task."""
+        """The task's name and parameters, from which `uniros_env_server.tasks.load` makes it again."""
         return self.task.describe()
 
     @property
     def limits(self) -> dict[str, Any]:
-        """Joint, velocity and workspace limits."""
-        return {}
+        """What binds the arm, as JSON can hold it: joint ranges, speeds, margins and the task's workspace (rad, m, s)."""
+        return self.gate.describe() | {"workspace": {"low": self.task.workspace.low.tolist(),
+                                                     "high": self.task.workspace.high.tolist()}}
 
-    def render(self) -> Any:
-        """(H, W, 3) uint8 picture of the arm, where there is a simulator to draw it."""
-        return self.clock.robot.render(self._goal[0]) if self.render_mode else None
+    def snapshot(self) -> Snapshot:
+        """The newest state and the goal, for anybody who watches; may be called from any thread, never waits."""
+        return Snapshot(self.clock.latest, self._goal[0])
 
-    def close(self) -> None:
-        """See gymnasium.Env.close."""
-        self.clock.close()
+    def stamps(self) -> tuple[float, float, float, int]:
+        """Of the last result: commanded and measured (s since the epoch), the observation's age (s) and the overruns."""
+        if self._outcome is None:
+            return 0.0, 0.0, 0.0, 0
+        timing, state = self._outcome.timing, self._outcome.state
+        return timing.commanded, state.wall, time.monotonic() - state.stamp, timing.overruns
 
-    def _reachable(self, points: Array) -> Any:
-        return self._kinematics.ik(points, self.gate.model.poses["ready"], margin=0.1).success
+    def cancel(self) -> None:
+        """Hold the arm and let a waiting step return now; may be called from any thread."""
+        self.clock.cancel()
 
-    def _checked(self, action: Any) -> Array:
+    def estop(self) -> None:
+        """Emergency stop: hold the arm, within one control period in real time, and refuse all motion."""
+        self.gate.estop()
+
+    def clear_estop(self) -> None:
+        """End the emergency stop. The arm stays where it is until the next action."""
+        self.gate.clear_estop()
+
+    # --- the parts of a step ----------------------------------------------------------------------------------------
+
+    def _checked(self, action: ArrayLike) -> Array:
+        """(1, A) float64 of an action; numbers of any kind are taken, rounded to the space's float32."""
         array = np.asarray(action)
-        if array.shape != self.action_space.shape or array.dtype.kind not in "fiu":
-            raise InvalidAction(f"expected {self.action_space.shape} numbers, got {array.dtype} of shape {array.shape}")
-        array = array.astype(np.float32).astype(np.float64)
+        shape = self.action_space.shape
+        if array.shape != shape or array.dtype.kind not in "fiu":
+            raise InvalidAction(f"expected an action of {shape} numbers from -1 to 1, "
+                                f"got {array.dtype} of shape {array.shape}; nothing moved")
+        array = array.astype(np.float32)
         if not (np.abs(array) <= 1.0).all():
-            raise InvalidAction(f"expected numbers from -1 to 1, got {array}")
-        return array[None]
+            raise InvalidAction(f"expected an action of finite numbers from -1 to 1, got {array.tolist()}; "
+                                "nothing moved")
+        return array.astype(np.float64)[None]
 
-    def _observe(self, state: RobotState, executed: Array) -> tuple[Any, View]:
+    def _see(self, state: RobotState, executed: Array) -> tuple[Any, Array]:
+        """The observation, and where what is to reach the goal stands, (1, 3) m; `executed` is (1, A)."""
         view = View(state, self._kinematics.fk(state.positions(self.gate.model.arm)), self._goal, executed)
         values = self.task.observe(view)
         if not np.isfinite(values).all():
-            raise InvalidObservation(f"the robot's state is not finite: {state}")
-        observation = np.minimum(np.maximum(values[0].astype(np.float32), self._low), self._high)
-        if not self._as_goal:
-            return observation, view
-        achieved = self.task.achieved(view)[0].astype(np.float32)
-        return {"observation": observation, "achieved_goal": achieved,
-                "desired_goal": self._goal[0].astype(np.float32)}, view
+            raise InvalidObservation(f"the robot measured something not finite: positions {state.position.tolist()}, "
+                                     f"velocities {state.velocity.tolist()}. Check its joints, then reset")
+        observation: Any = np.minimum(np.maximum(values[0].astype(np.float32), self._low), self._high)
+        achieved = self.task.achieved(view).astype(np.float32)
+        if self._as_goal:
+            observation = {"observation": observation, "achieved_goal": achieved[0],
+                           "desired_goal": self._goal[0].astype(np.float32)}
+        return observation, achieved.astype(np.float64)
 
-    @staticmethod
-    def _rounded(points: Array) -> Array:
-        return points.astype(np.float32).astype(np.float64)
+    def _info(self, outcome: Outcome, achieved: Array, executed: Array) -> dict[str, Any]:
+        distance = float(self.task.distance(achieved, self._goal)[0])
+        info: dict[str, Any] = {"is_success": distance <= self.task.tolerance, "distance": distance,
+                                "refusal": NAMES[outcome.decision.refusal[0]],
+                                "executed_action": executed[0].astype(np.float32)}
+        if self.mode == "real_time":
+            commanded, measured, age, overruns = self.stamps()
+            info |= {"commanded": commanded, "measured": measured, "observation_age": age, "overruns": overruns,
+                     "command_delay": outcome.timing.command_delay, "cancelled": outcome.cancelled}
+        return info
 
-    def _info(self, view: View, refusal: str) -> dict[str, Any]:
-        achieved = self._rounded(self.task.achieved(view))
-        distance = float(np.sqrt(((achieved - self._goal) ** 2).sum()))
-        return {"is_success": bool(self.task.success(achieved, self._goal)[0]), "distance": distance,
-                "refusal": refusal, "executed_action": view.executed[0].astype(np.float32)}
+    # --- goals ------------------------------------------------------------------------------------------------------
+
+    def _next_goal(self) -> Array:
+        if not self._goals:
+            drawn = self.task.sample_goals(self.np_random, GOALS_AHEAD, self._reachable)
+            self._goals = [drawn[number : number + 1] for number in reversed(range(GOALS_AHEAD))]
+        return self._goals.pop()
+
+    def _given_goal(self, options: dict[str, Any]) -> Array:
+        goal = np.asarray(options["goal"], dtype=np.float32).astype(np.float64)
+        if goal.shape != (3,) or not np.isfinite(goal).all() or not self._reachable(goal[None])[0]:
+            raise ValueError(f"the goal must be a point (m, base frame) the arm reaches safely, not {options['goal']!r}")
+        return goal[None]
+
+    def _reachable(self, points: Array) -> Any:
+        """(M,) whether the arm can rest with its tool at the points, (M, 3) m, in the workspace and with all margins."""
+        solution = self._kinematics.ik(points, self._start[0, : len(self._kinematics.joints)])
+        return solution.success & self.gate.safe(solution.q, self.task.workspace)
+
+
+def _goal_space(inner: spaces.Box) -> spaces.Dict:
+    point = spaces.Box(-1.0, 1.0, (3,), np.float32)
+    return spaces.Dict({"observation": inner, "achieved_goal": point, "desired_goal": point})

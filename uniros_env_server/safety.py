@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uniros_env_server.clearance import Needs, PathClearance
 from uniros_env_server.data import load_yaml
 from uniros_env_server.refusal import Refusal
 from uniros_env_server.robots.model import RobotModel
 from uniros_env_server.robots.robot import Array, RobotState
 from uniros_env_server.tasks.task import Workspace
+
+Codes = NDArray[np.int8]
+_OF_PATH = (Refusal.TABLE, Refusal.SELF_COLLISION, Refusal.WORKSPACE)  # in the order of PathClearance.judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,20 +24,20 @@ class Decision:
     """What the gate lets a batch of N arms do."""
 
     command: Array  # (N, C) rad and m: the target, or where it was refused the set-point that is held
-    refusal: NDArray[np.int8]  # (N,) codes of `Refusal`
+    refusal: Codes  # (N,) codes of `Refusal`
 
 
 @dataclass(frozen=True)
 class SafetyLimits:
     """Figures the gate keeps to."""
 
-    lead: float  # rad
-    limit_margin: float  # rad
-    speed_share: float  # of each joint's top speed
-    table: float  # m
-    self_distance: float  # m
-    tracking: float  # m
-    state_age: float  # s
+    lead: float  # rad, of a command before the measured position
+    limit_margin: float  # rad, that commands keep from a joint's end
+    speed_share: float  # of each joint's top speed, for the commanded motion
+    table: float  # m, between every link that moves and the table
+    self_distance: float  # m, between links that may meet
+    tracking: float  # m, that a link may stray from its commanded path; commands keep this much more distance
+    state_age: float  # s, of the oldest measurement to move on
 
     @classmethod
     def load(cls, robot: str, world: str = "simulated") -> SafetyLimits:
@@ -43,23 +48,112 @@ class SafetyLimits:
 
 
 class SafetyGate:
-    """Checks commands for N arms at once; holds those it refuses and says why."""
+    """Checks commands for N arms at once; holds those it refuses and says why.
+
+    `estop()` may be called from any thread; it takes effect with the next check.
+    """
 
     def __init__(self, model: RobotModel, limits: SafetyLimits) -> None:
         self.model = model
         self.limits = limits
         self._lower, self._upper = model.limits(model.commanded)
-        self._speed = limits.speed_share * model.top_speeds(model.commanded)
         self._arm = len(model.arm)
+        self._lower[: self._arm] += limits.limit_margin
+        self._upper[: self._arm] -= limits.limit_margin
+        self._speed = limits.speed_share * model.top_speeds(model.commanded) * (1 + 1e-6)
+        self._clearance = PathClearance(model)
+        stray = np.array([[limits.tracking], [0.0]])  # the commanded way, then the one from where the arm is
+        self._needs = Needs(limits.table + stray, limits.self_distance + stray, stray - limits.tracking)
+        self._stopped = False
 
-    def check(self, state: RobotState, target: Array, duration: float, workspace: Workspace | None) -> Decision:
-        """What may be executed of the targets, (N, C), within `duration` seconds from the measured state."""
-        setpoint = state.setpoint
+    @property
+    def speeds(self) -> Array:
+        """(A,) rad/s, the fastest commanded motion of each joint of the arm."""
+        return self._speed[: self._arm]
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the emergency stop is in force."""
+        return self._stopped
+
+    def estop(self) -> None:
+        """Refuse every motion until `clear_estop`."""
+        self._stopped = True
+
+    def clear_estop(self) -> None:
+        """Let the arm move again."""
+        self._stopped = False
+
+    def check(self, state: RobotState, age: float, target: Array, duration: float,
+              workspace: Workspace | None) -> Decision:
+        """What may be executed of targets, (N, C), within `duration` seconds, for a state measured `age` seconds ago.
+
+        A refused row holds its set-point. No command leads the measured position by more than the lead, so one whose
+        arm is held back or pushed away follows the arm. Without a workspace the end effector may go anywhere safe.
+        """
+        measured, setpoint = state.positions(self.model.arm), state.setpoint
+        target = self._leashed(target, measured)
+        refusal = self._check_joints(age, measured, setpoint, target, duration)
+        moves = refusal == Refusal.NONE
+        if moves.any():
+            self._check_paths(refusal, moves, measured, setpoint, target, workspace)
+        refusal[(target == setpoint).all(axis=1)] = Refusal.NONE  # staying is never refused
+        if not refusal.any():
+            return Decision(target, refusal)
+        held = np.where(refusal[:, None] > 0, setpoint, target)
+        return Decision(self._leashed(held, measured), refusal)
+
+    def describe(self) -> dict[str, Any]:
+        """The limits as JSON can hold them (rad, m, s)."""
+        ranges = zip(self._lower.tolist(), self._upper.tolist(), self._speed.tolist(), strict=True)
+        joints = {name: {"lower": lower, "upper": upper, "speed": speed}
+                  for name, (lower, upper, speed) in zip(self.model.commanded, ranges, strict=True)}
+        return {"joints": joints, "margins": asdict(self.limits)}
+
+    def watch(self, state: RobotState, age: float) -> Refusal:
+        """Why arms under way must hold, for a state measured `age` seconds ago; NONE when they may go on."""
+        if self._stopped:
+            return Refusal.ESTOP
+        if age > self.limits.state_age or not np.isfinite(state.positions(self.model.arm)).all():
+            return Refusal.STATE
+        return Refusal.NONE
+
+    def safe(self, q: Array, workspace: Workspace | None = None) -> NDArray[np.bool_]:
+        """(M,) whether arms may rest at the joint positions q, (M, A) rad."""
+        inside = ((q >= self._lower[: self._arm]) & (q <= self._upper[: self._arm])).all(axis=1)
+        table, links, box = self._clearance.at(q, workspace)
+        return inside & (table >= self._needs.table[0]) & (links >= self._needs.links[0]) & (box >= 0)
+
+    def _leashed(self, target: Array, measured: Array) -> Array:
+        """Targets within the lead of the measured positions; where nothing sound was measured, as they are."""
+        ahead = target[:, : self._arm] - measured
+        if (np.abs(ahead) <= self.limits.lead).all():
+            return target
+        leashed = target.copy()
+        bounded = measured + np.clip(ahead, -self.limits.lead, self.limits.lead)
+        leashed[:, : self._arm] = np.where(np.isfinite(ahead), bounded, target[:, : self._arm])
+        return leashed
+
+    def _check_joints(self, age: float, measured: Array, setpoint: Array, target: Array, duration: float) -> Codes:
+        """Codes for what needs no geometry."""
+        motion = target - setpoint
         refusal = np.zeros(len(target), dtype=np.int8)
-        margin = np.where(np.arange(target.shape[1]) < self._arm, self.limits.limit_margin, 0.0)
-        outside = ((target < self._lower + margin) & (target < setpoint)) | (
-            (target > self._upper - margin) & (target > setpoint))
-        refusal[outside.any(axis=1)] = Refusal.JOINT_LIMIT
-        fast = np.abs(target - setpoint) > self._speed * duration * (1 + 1e-9)
-        refusal[fast.any(axis=1)] = Refusal.VELOCITY
-        return Decision(np.where(refusal[:, None] > 0, setpoint, target), refusal)
+        outward = ((target < self._lower) & (motion < 0)) | ((target > self._upper) & (motion > 0))
+        refusal[outward.any(axis=1)] = Refusal.JOINT_LIMIT
+        refusal[(np.abs(motion) > self._speed * duration).any(axis=1)] = Refusal.VELOCITY
+        sound = np.isfinite(measured).all(axis=1) & np.isfinite(target).all(axis=1)
+        refusal[~sound] = Refusal.STATE
+        if age > self.limits.state_age:
+            refusal[:] = Refusal.STATE
+        if self._stopped:
+            refusal[:] = Refusal.ESTOP
+        return refusal
+
+    def _check_paths(self, refusal: Codes, moves: NDArray[np.bool_], measured: Array, setpoint: Array, target: Array,
+                     workspace: Workspace | None) -> None:
+        """Add the codes for the two ways the arm may take: the commanded one, and straight from where it is."""
+        rows = np.flatnonzero(moves)
+        starts = np.stack([setpoint[rows, : self._arm], measured[rows]])
+        clear = self._clearance.judge(starts, target[rows, : self._arm], self._needs, workspace)
+        for code, reason in enumerate(_OF_PATH):
+            refusal[rows[~(clear[code, 0] & clear[code, 1])]] = reason

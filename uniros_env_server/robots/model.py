@@ -49,7 +49,7 @@ class Link:
     geometry: tuple[Geometry, ...] = ()
 
     def inertia_matrix(self, yaw: float = 0.0) -> Array:
-        """(3, 3) inertia about the centre of mass, seen from a frame in which the given one is turned by `yaw` (rad)."""
+        """(3, 3) inertia about the centre of mass, from a frame in which the given one is turned by `yaw` (rad)."""
         xx, yy, zz, xy, xz, yz = self.inertia
         c, s = math.cos(yaw), math.sin(yaw)
         turn = np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])
@@ -146,7 +146,7 @@ class RobotModel:
         """The gripper servo's angle (rad) at a finger position (m): the inverse of `linkage_opening`."""
         r, arm = self.linkage["horn"], self.linkage["arm"]
         cosine = (r * r + opening * opening - arm * arm) / (2.0 * r * opening)
-        return math.pi / 2 - np.arccos(np.clip(cosine, -1.0, 1.0))
+        return math.pi / 2 - np.arccos(np.minimum(cosine, 1.0))
 
     def linkage_opening(self, angle: Array) -> Array:
         """The finger position (m) at a gripper servo angle (rad): a horn r driving a rod L along a rail."""

@@ -30,7 +30,6 @@ class MujocoRobot:
         self._plan = _Plan(model, self.physics)
         self._target = np.zeros((num, self.physics.nu))
         self._steps_left = 0  # of the ramp
-        self._renderer: mujoco.Renderer | None = None
         self._debt = 0.0  # s that have passed but make no whole physics step yet
         self.reset(np.tile([*model.poses["home"], model.opening], (num, 1)))
 
@@ -50,9 +49,9 @@ class MujocoRobot:
                           time.monotonic(), time.time())
 
     def command(self, q: Array, duration: float) -> None:
-        """See `Robot.command`. The ramp takes the nearest whole number of physics steps, at least one."""
+        """See `Robot.command`. The ramp takes the whole physics steps that fit, at least one."""
         self._target = self._plan.servos(q)
-        self._steps_left = max(1, round(duration / self._timestep))
+        self._steps_left = max(1, int(duration / self._timestep + 1e-6))
         seconds = self._steps_left * self._timestep
         for world, target in zip(self.worlds, self._target, strict=True):
             world.ctrl[:] = (target - world.act) / seconds
@@ -89,22 +88,9 @@ class MujocoRobot:
         if steps > ramp:
             self._integrate(steps - ramp)
 
-    def render(self, goal: Array, width: int = 640, height: int = 480) -> NDArray[np.uint8]:
-        """(height, width, 3) picture of the first arm, with a ball at the goal (m). Without a display: MUJOCO_GL=egl."""
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(self.physics, height, width)
-        site = self.physics.site("goal")
-        site.pos[:], site.rgba[3] = goal, 0.6
-        mujoco.mj_kinematics(self.physics, self.worlds[0])  # leaves what the next physics step starts from alone
-        mujoco.mj_camlight(self.physics, self.worlds[0])
-        self._renderer.update_scene(self.worlds[0], camera="front")
-        return self._renderer.render()
-
     def close(self) -> None:
         """See `Robot.close`."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        self.worlds = []
 
     def _integrate(self, steps: int) -> None:
         for world in self.worlds:

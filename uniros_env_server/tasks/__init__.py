@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from uniros_env_server.tasks.reach import Reach
 from uniros_env_server.tasks.task import Task
 
-TASKS: dict[str, type[Reach]] = {"reach": Reach}
+TASKS: dict[str, Callable[..., Task]] = {"reach": Reach}
 
 
 def load(name: str, **parameters: Any) -> Task:

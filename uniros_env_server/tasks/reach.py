@@ -28,8 +28,8 @@ class Reach:
     tolerance: float = 0.02
     goal_low: Point = (0.15, -0.15, 0.15)
     goal_high: Point = (0.25, 0.15, 0.25)
-    workspace_low: Point = (0.05, -0.35, 0.10)
-    workspace_high: Point = (0.45, 0.35, 0.45)
+    workspace_low: Point = (-0.50, -0.50, 0.10)
+    workspace_high: Point = (0.50, 0.50, 0.60)
 
     name: ClassVar[str] = "reach"
 
@@ -46,7 +46,7 @@ class Reach:
 
     def observation_space(self, model: RobotModel, actions: int) -> spaces.Box:
         """Tool xyz, unit vector to the goal, distance, joint positions, last executed action, joint velocities."""
-        lower, upper = np.clip(model.limits(model.published), -np.pi, np.pi)
+        lower, upper = (np.clip(bound, -np.pi, np.pi) for bound in model.limits(model.published))
         speed = model.top_speeds(model.published)
         low = np.concatenate([np.full(3, -1.0), np.full(3, -1.0), [0.0], lower - 0.1, np.full(actions, -1.0), -speed])
         high = np.concatenate([np.full(3, 1.0), np.full(3, 1.0), [2.0], upper + 0.1, np.full(actions, 1.0), speed])
@@ -57,7 +57,7 @@ class Reach:
 
         Raises ValueError when the arm reaches next to nothing of the box.
         """
-        found = np.empty((0, 3))
+        found: Array = np.empty((0, 3))
         for _ in range(ATTEMPTS):
             drawn = rng.uniform(self.goal_low, self.goal_high, (count, 3)).astype(np.float32).astype(np.float64)
             found = np.concatenate([found, drawn[reachable(drawn)]])
@@ -72,7 +72,8 @@ class Reach:
         way = view.goal - tool
         distance = np.sqrt((way * way).sum(axis=1, keepdims=True))
         direction = way / np.maximum(distance, 1e-9)
-        return np.concatenate([tool, direction, distance, view.state.position, view.executed, view.state.velocity], axis=1)
+        state = view.state
+        return np.concatenate([tool, direction, distance, state.position, view.executed, state.velocity], axis=1)
 
     def achieved(self, view: View) -> Array:
         """The end effector's position."""
@@ -88,10 +89,6 @@ class Reach:
         distance = self.distance(achieved, desired)
         codes = np.full(distance.shape, Refusal.NONE, dtype=np.int8) if refusal is None else refusal
         return REWARDS[self.reward_type](distance, self.tolerance, codes)
-
-    def success(self, achieved: Array, desired: Array) -> NDArray[np.bool_]:
-        """Whether the tool is within the tolerance of the goal."""
-        return self.distance(achieved, desired) <= self.tolerance
 
     def describe(self) -> dict[str, Any]:
         """See `Task.describe`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from gymnasium import spaces
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from uniros_env_server.robots.model import RobotModel
 from uniros_env_server.robots.robot import Array, RobotState
 
-Reachable = Callable[[Array], NDArray[np.bool_]]  # (M, 3) points (m) -> (M,) whether the arm gets its tool there, safely
+Reachable = Callable[[Array], NDArray[np.bool_]]  # (M, 3) points (m) -> (M,) whether the arm gets its tool there
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,11 @@ class Workspace:
 class Task(Protocol):
     """What the environment asks of a task. Every function is pure and takes and gives a leading batch dimension."""
 
-    name: str
-    reward_type: str
-    tolerance: float  # m
+    name: ClassVar[str]
+
+    @property
+    def tolerance(self) -> float:
+        """Distance (m) at which the goal counts as reached."""
 
     @property
     def workspace(self) -> Workspace:
@@ -60,8 +62,8 @@ class Task(Protocol):
     def reward(self, achieved: Array, desired: Array, refusal: NDArray[np.int8] | None = None) -> Array:
         """(N,) rewards of achieved and desired goals, (N, 3) each (m)."""
 
-    def success(self, achieved: Array, desired: Array) -> NDArray[np.bool_]:
-        """(N,) whether the goal is reached, which ends the episode."""
+    def distance(self, achieved: Array, desired: Array) -> Array:
+        """(N,) m between achieved and desired goals, (N, 3) each; within the tolerance the episode ends in success."""
 
     def describe(self) -> dict[str, Any]:
         """Name and parameters, as JSON can hold them, from which `tasks.load` makes the same task again."""

@@ -1,0 +1,65 @@
+"""Putting an environment together: from a checked configuration to task, robot, gate, clock and the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from uniros_env_server.clock import Clock, LockStepClock
+from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.real_time import Rates, RealTimeClock
+from uniros_env_server.robot_env import RobotTaskEnv
+from uniros_env_server.robots.model import RobotModel, load_model
+from uniros_env_server.robots.mujoco import MujocoRobot
+from uniros_env_server.safety import SafetyGate, SafetyLimits
+from uniros_env_server.targets import JointDeltas, Targets, ToolDeltas
+from uniros_env_server.tasks.task import Task
+
+CYCLE_TIMES = (0.04, 2.0)  # s
+LARGEST_SCALE = 1.5  # rad/s
+ACTION_TYPES = ("joint", "ee")
+
+
+@dataclass(frozen=True)
+class ArmConfig:
+    """How an arm is driven, checked once."""
+
+    robot: str = "rx200"  # a folder of config/robots
+    action_type: str = "joint"  # joint | ee
+    action_scale: float = 1.0  # rad/s that one unit of an action stands for
+    real_time: bool = False
+    cycle_time: float = 0.1  # s, of an action
+    control_rate: float = 50.0  # Hz, of the control loop in real time
+
+    def __post_init__(self) -> None:
+        if self.action_type not in ACTION_TYPES:
+            raise ValueError(f"action_type must be one of {', '.join(ACTION_TYPES)}, not {self.action_type!r}")
+        if not 0.0 < self.action_scale <= LARGEST_SCALE:
+            raise ValueError(f"action_scale must be above 0 and at most {LARGEST_SCALE} rad/s, not {self.action_scale}")
+        if not CYCLE_TIMES[0] <= self.cycle_time <= CYCLE_TIMES[1]:
+            raise ValueError(f"cycle_time must be {CYCLE_TIMES[0]} to {CYCLE_TIMES[1]} s, not {self.cycle_time}")
+
+
+def assemble(config: ArmConfig, task: Task, goal: bool, render_mode: str | None) -> RobotTaskEnv:
+    """The environment of one simulated arm. Raises ValueError for figures that do not fit together."""
+    model = load_model(config.robot)
+    gate = SafetyGate(model, SafetyLimits.load(config.robot))
+    start = np.array([[*model.poses["ready"], model.opening]])
+    clock = _clock(config, model, gate)
+    return RobotTaskEnv(task, gate, clock, _targets(config, model), start, goal, render_mode)
+
+
+def _clock(config: ArmConfig, model: RobotModel, gate: SafetyGate) -> Clock:
+    robot = MujocoRobot(model)
+    if not config.real_time:
+        return LockStepClock(robot, config.cycle_time)
+    slowest = float(gate.speeds.min())
+    least_ramp = config.cycle_time * min(1.0, config.action_scale / slowest)
+    return RealTimeClock(robot, Rates(config.cycle_time, config.control_rate, least_ramp), gate.watch)
+
+
+def _targets(config: ArmConfig, model: RobotModel) -> Targets:
+    if config.action_type == "ee":
+        return ToolDeltas(Kinematics(model), config.action_scale, config.cycle_time)
+    return JointDeltas(len(model.arm), config.action_scale, config.cycle_time)
