@@ -56,7 +56,8 @@ def load(file: str, arguments: list[str]) -> roslaunch.config.ROSLaunchConfig:
     """A launch file, read. Raises RLException if a node has no executable: roslaunch itself would pass over it."""
     config = roslaunch.config.load_config_default([(file, arguments)], None)
     for node in config.nodes:
-        if not roslib.packages.find_node(node.package, node.type):
+        here = not node.machine_name  # what is on another machine only that machine knows
+        if here and not roslib.packages.find_node(node.package, node.type):
             raise roslaunch.RLException(f"node {node.name}: package {node.package} has no executable {node.type}")
     return config
 
