@@ -48,11 +48,12 @@ class TD3:
 
 @dataclasses.dataclass(frozen=True)
 class EarlyStop:
-    """Training ends when the last `window` episodes look good and a short check on fresh goals agrees."""
+    """Training ends when the last `window` episodes look good and a check without exploration agrees."""
 
-    window: int = setting(40, "episodes; 0 trains to the last step", Bounds(at_least=0))
-    success_rate: float = setting(1.0, "share of them, and of the check's, that must succeed", SHARE)
-    check_episodes: int = setting(40, "episodes without exploration", POSITIVE)
+    window: int = setting(40, "training episodes; 0 trains to the last step", Bounds(at_least=0))
+    success_rate: float = setting(1.0, "share of them that must succeed", SHARE)
+    check_episodes: int = setting(100, "fresh goals", POSITIVE)
+    check_success_rate: float = setting(0.99, "share of them that must be reached", SHARE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Trainer:
         seed = self.config.evaluation.seed + 1 + len(self.marks)
         episodes = evaluate(self.model, self._env, plan.check_episodes, seed, self._heed_stop)
         rate = self._note("check", episodes).success_rate or 0.0
-        passed = rate >= plan.success_rate
+        passed = rate >= plan.check_success_rate
         self._terminal.say(
             f"check after {self.steps:,} steps: {rate:.0%} of {len(episodes)} fresh goals reached, training "
             + ("ends" if passed else "goes on")
