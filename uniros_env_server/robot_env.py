@@ -134,7 +134,7 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
 
     @property
     def limits(self) -> dict[str, Any]:
-        """What binds the arm, as JSON can hold it: joint ranges, speeds, margins and the task's workspace (rad, m, s)."""
+        """What binds the arm, as JSON can hold it: joint ranges, speeds, margins and the workspace (rad, m, s)."""
         return self.gate.describe() | {"workspace": {"low": self.task.workspace.low.tolist(),
                                                      "high": self.task.workspace.high.tolist()}}
 
@@ -143,7 +143,7 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         return Snapshot(self.clock.latest, self._goal[0])
 
     def stamps(self) -> tuple[float, float, float, int]:
-        """Of the last result: commanded and measured (s since the epoch), the observation's age (s) and the overruns."""
+        """Of the last result: commanded and measured (s since the epoch), the observation's age (s), overruns."""
         if self._outcome is None:
             return 0.0, 0.0, 0.0, 0
         timing, state = self._outcome.timing, self._outcome.state
@@ -212,11 +212,12 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
     def _given_goal(self, options: dict[str, Any]) -> Array:
         goal = np.asarray(options["goal"], dtype=np.float32).astype(np.float64)
         if goal.shape != (3,) or not np.isfinite(goal).all() or not self._reachable(goal[None])[0]:
-            raise ValueError(f"the goal must be a point (m, base frame) the arm reaches safely, not {options['goal']!r}")
+            raise ValueError("the goal must be a point (m, base frame) that the arm reaches safely, "
+                             f"not {options['goal']!r}")
         return goal[None]
 
     def _reachable(self, points: Array) -> Any:
-        """(M,) whether the arm can rest with its tool at the points, (M, 3) m, in the workspace and with all margins."""
+        """(M,) whether the arm can rest with its tool at points, (M, 3) m, in the workspace and with all margins."""
         solution = self._kinematics.ik(points, self._start[0, : len(self._kinematics.joints)])
         return solution.success & self.gate.safe(solution.q, self.task.workspace)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from uniros_env_server.robots.model import Geometry, Joint, RobotModel
+import numpy as np
+
+from uniros_env_server.robots.model import Array, Geometry, Joint, Link, RobotModel
 from uniros_env_server.robots.urdf import COLOURS, numbers
 
 TABLE = "table"
@@ -19,7 +21,7 @@ def mjcf(model: RobotModel) -> str:
     what is listed pair by pair: the search for contacts would cost more than the few that there are.
     """
     root = ET.Element("mujoco", model=model.name)
-    ET.SubElement(root, "compiler", angle="radian", autolimits="true", inertiafromgeom="false", fusestatic="true")
+    ET.SubElement(root, "compiler", angle="radian", autolimits="true", inertiafromgeom="false")
     option = ET.SubElement(root, "option", timestep=numbers(model.simulation["timestep"]), integrator="implicitfast")
     ET.SubElement(option, "flag", island="disable")
     ET.SubElement(ET.SubElement(root, "default"), "geom", contype="0", conaffinity="0")
@@ -28,7 +30,7 @@ def mjcf(model: RobotModel) -> str:
     ET.SubElement(world, "camera", name="front", pos="0.75 -0.60 0.55", xyaxes="0.62 0.78 0 -0.37 0.29 0.88")
     ET.SubElement(world, "geom", name=TABLE, type="plane", size="1 1 0.1", rgba="0.8 0.78 0.72 1")
     ET.SubElement(world, "site", name="goal", type="sphere", size="0.02", rgba="0.1 0.7 0.2 0")
-    _body(world, model.base, None, model)
+    _body(world, model.base, None, np.zeros(3), model)
     contact = ET.SubElement(root, "contact")
     for one, other in touching(model):
         ET.SubElement(contact, "pair", geom1=one, geom2=other)
@@ -48,23 +50,29 @@ def touching(model: RobotModel) -> list[tuple[str, str]]:
     return pairs + [(one, other) for near, far in model.meeting for one in solid[near] for other in solid[far]]
 
 
-def _body(parent: ET.Element, name: str, above: Joint | None, model: RobotModel) -> None:
+def _body(parent: ET.Element, name: str, above: Joint | None, offset: Array, model: RobotModel) -> None:
+    """Add a link at an offset (m) in its parent's body and all that hangs on it. Without mass it is a mere site."""
     link = model.links[name]
-    body = ET.SubElement(parent, "body", name=name, pos=numbers(above.origin if above else (0, 0, 0)))
-    if above and above.name in model.simulation["gains"]:
-        body.append(_joint(above, model))
     if link.mass:
-        xx, yy, zz, xy, xz, yz = (link.inertia_matrix(model.inertia_yaw)[i] for i in
-                                  ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)))
-        ET.SubElement(body, "inertial", pos=numbers(link.com), mass=numbers(link.mass),
-                      fullinertia=numbers((xx, yy, zz, xy, xz, yz)))
+        body = ET.SubElement(parent, "body", name=name, pos=numbers(offset))
+        offset = np.zeros(3)
+        if above and above.name in model.simulation["gains"]:
+            body.append(_joint(above, model))
+        body.append(_inertial(link, model))
     else:
-        ET.SubElement(body, "site", name=name, size="0.004", rgba="0.8 0.2 0.1 0")
+        body = parent
+        ET.SubElement(body, "site", name=name, pos=numbers(offset), size="0.004", rgba="0 0 0 0")
     for number, geometry in enumerate(link.geometry):
         body.append(_geom(geometry, f"{name}_{number}", COLOURS[list(model.links).index(name) % 2]))
     for joint in model.joints.values():
         if joint.parent == name:
-            _body(body, joint.child, joint, model)
+            _body(body, joint.child, joint, offset + joint.origin, model)
+
+
+def _inertial(link: Link, model: RobotModel) -> ET.Element:
+    inertia = link.inertia_matrix(model.inertia_yaw)
+    six = (inertia[row, column] for row, column in ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2)))
+    return ET.Element("inertial", pos=numbers(link.com), mass=numbers(link.mass), fullinertia=numbers([*six]))
 
 
 def _joint(joint: Joint, model: RobotModel) -> ET.Element:

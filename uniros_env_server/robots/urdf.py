@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -39,7 +40,7 @@ def _link(link: Link, model: RobotModel, colour: str) -> ET.Element:
     for geometry in link.geometry:
         for origin, shape in _shapes(geometry):
             visual = ET.SubElement(element, "visual")
-            visual.extend([origin, shape])
+            visual.extend([deepcopy(origin), deepcopy(shape)])
             ET.SubElement(ET.SubElement(visual, "material", name=f"{model.name}_{colour[:4]}"), "color", rgba=colour)
             if geometry.solid:
                 ET.SubElement(element, "collision").extend([origin, shape])
