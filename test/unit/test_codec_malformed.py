@@ -35,7 +35,7 @@ BAD_LAYOUTS = [
     '["OrderedDict"]',
     '["graph",null]', '["bytes"]', '["bytes",-1]', '["bytes","4"]', '["f8",-1]', '["f8",1.5]', '["f8","3"]',
     '["f8",true]',
-    '["f8",1099511627776]', '["u1",1000000,1000000]', '["u1",' + ",".join("1" * 40) + "]", '["raw"]', '["raw","O",1]',
+    '["f8",1099511627776]', '["u1",1000000,1000000]', '["u1",' + ",".join("1" * 70) + "]", '["raw"]', '["raw","O",1]',
     '["raw","f4,O",1]', '["raw","object",1]', '["raw",["f4"],1]', '["raw",["f4",-1],1]', '["raw",{"names":["a"]},1]',
     '["raw",{"names":["a"],"formats":["O"],"offsets":[0],"itemsize":8},1]', '["raw","g13",1]', '["raw","M8[q]",1]',
     '["raw",{"names":["a"],"formats":["f8"],"offsets":[4],"itemsize":8},1]', '["scalar"]', '["scalar","f4",3]',
@@ -71,6 +71,8 @@ def test_a_layout_that_is_not_one_is_refused(layout: str) -> None:
         Data(layout='"bigint"', text=["12"]),
         Data(layout='"bigint"', text=["0x_1"]),
         Data(layout='["U2",1]', text=["abc"]),
+        Data(layout='["U99999999",1]', text=["abc"]),
+        Data(layout='["f4",-1,-1]', f32=[1.0]),
         Data(layout='["set",["list","int"]]', i64=[1]),
         Data(layout='["surrogates",2]', u8=b"\xff\xff"),
         Data(layout='["u1",3]', u8=[1, 2, 300]),
@@ -81,8 +83,17 @@ def test_a_layout_that_is_not_one_is_refused(layout: str) -> None:
     ids=lambda data: data.layout,
 )
 def test_arrays_that_do_not_fit_are_refused(data: Data) -> None:
+    tracemalloc.start()
     with pytest.raises(MalformedData):
         codec.decode(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20, f"{peak} bytes were taken for it"
+
+
+def test_layouts_have_a_limited_depth() -> None:
+    with pytest.raises(MalformedData, match="deeper than 64"):
+        codec.decode(Data(layout='["list",' * 300 + "null" + "]" * 300))
 
 
 def test_a_buffer_cut_off_anywhere_is_refused() -> None:

@@ -152,9 +152,15 @@ class Odd(Space):
     """Somebody's own space."""
 
 
-@pytest.mark.parametrize("space", [MyBox(0, 1), Odd(), Dict(a=Tuple([Odd()])), Sequence(Odd())], ids=type)
+Disguised = type("Box", (Box,), {"__qualname__": "Disguised.Box"})
+
+
+CUSTOM = [MyBox(0, 1), Odd(), Disguised(0, 1), Dict(a=Tuple([Odd()])), Sequence(Odd())]
+
+
+@pytest.mark.parametrize("space", CUSTOM, ids=type)
 def test_a_space_of_a_class_unknown_to_gymnasium_is_refused_by_name(space: Space) -> None:
-    with pytest.raises(UnsupportedSpace, match=r"\.(Odd|MyBox) has no description.*Box, Discrete"):
+    with pytest.raises(UnsupportedSpace, match=r"\.(Odd|MyBox|Disguised.Box) has no description.*Box, Discrete"):
         describe(space)
 
 

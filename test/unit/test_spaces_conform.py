@@ -70,6 +70,7 @@ def i8(*values: Any) -> np.ndarray:
         (Discrete(2), True, np.int64(1)),
         (Discrete(3, dtype=np.uint8), 2, np.uint8(2)),
         (MultiDiscrete([2, 250], np.uint8, start=[1, 5]), [2, 254], np.array([2, 254], np.uint8)),
+        (MultiDiscrete([156], np.uint8, start=[100]), [255], np.array([255], np.uint8)),
         (MultiDiscrete([[2], [3]]), [[1.0], [2]], i8([1], [2])),
         (MultiBinary(3), [True, 0, 1.0], np.array([1, 0, 1], np.int8)),
         (Text(4), np.str_("abc"), "abc"),

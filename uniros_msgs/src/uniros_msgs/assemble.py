@@ -57,7 +57,7 @@ class Assembler:
             return self._leaf(spec)
         self.unbacked += 1
         self._depth += 1
-        if self._depth > 4 * MAX_DEPTH:
+        if self._depth > 2 * MAX_DEPTH:  # an OrderedDict is two layouts deep
             raise MalformedData(f"a layout nested deeper than {MAX_DEPTH} levels")
         read = self._branch(spec)
         self._depth -= 1

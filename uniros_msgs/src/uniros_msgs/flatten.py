@@ -105,7 +105,7 @@ def _is_unicode(text: str) -> bool:
 
 def _text(code: str, lone: str) -> Handler:
     def put(value: str, streams: Streams, depth: int) -> str:
-        text = str.__str__(value)  # of a numpy.str_ as well
+        text = str(value)
         if _is_unicode(text):
             streams[TEXT].append(text)
             return code

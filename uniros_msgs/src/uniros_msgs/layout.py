@@ -104,7 +104,7 @@ _LONG_DOUBLES = _long_names() if np.dtype(np.longdouble).itemsize > 8 else {}
 
 def dtype_name(dtype: np.dtype) -> DtypeName | None:
     """What a layout calls `dtype`; None for one that holds Python objects or that numpy alone cannot rebuild."""
-    if dtype.hasobject or dtype.kind not in "biufcSUVmM":
+    if dtype.kind not in "biufcSUVmM":
         return None
     if dtype.subdtype is not None:
         base = dtype_name(dtype.subdtype[0])
@@ -158,7 +158,7 @@ def _struct(name: dict[str, Any]) -> np.dtype:
 
 def dimensions(numbers: Any) -> tuple[int, ...]:
     """A shape from a layout: whole, not negative, and of a size that a computer can have."""
-    if not isinstance(numbers, (list, tuple)) or len(numbers) > 32:
+    if not isinstance(numbers, (list, tuple)) or len(numbers) > 64:
         raise MalformedData(f"expected the dimensions of an array in a layout, got {numbers!r:.100}")
     size = 1
     for number in numbers:
