@@ -41,10 +41,12 @@ def learning_curve(path: Path, episodes: Sequence[Episode], marks: Sequence[Mark
         x, at = [getattr(e, unit) for e in episodes], [getattr(mark, unit) for mark in marks]
         if told:
             _success(axes[0, column], x, episodes, config.evaluation.target)
-            axes[0, column].plot(at, rates, "D", color=MARK, label="fresh goals")
+            axes[0, column].plot(at, rates, "D", color=MARK, label="evaluation on fresh goals")
         _returns(axes[-1, column], x, episodes)
         axes[-1, column].set_xlabel(AXES[unit])
         axes[-1, column].set_xlim(left=0)
+    if told:
+        axes[0, 0].set_ylabel("success rate (%)")
     axes[-1, 0].set_ylabel("return per episode")
     for row in axes:
         row[1].legend(loc="lower right", frameon=False)
@@ -56,7 +58,6 @@ def _success(axes: Axes, x: Sequence[float], episodes: Sequence[Episode], target
     axes.plot(x, rate, color=MEAN, label=f"last {SMOOTHING} training episodes")
     axes.axhline(100.0 * target, color="grey", linewidth=0.8, linestyle="--", label=f"target {target:.0%}")
     axes.set_ylim(-3.0, 103.0)
-    axes.set_ylabel("success rate (%)")
     _grid(axes)
 
 

@@ -52,6 +52,11 @@ class RunFolder:
         """(name, meaning) of the files that are there."""
         return [(name, meaning) for name, meaning in CONTENTS.items() if (self.path / name).exists()]
 
+    def drop_if_empty(self) -> None:
+        """Leave no folder behind in which nothing has happened."""
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
     @property
     def shown(self) -> str:
         """The path as a person would type it from here."""

@@ -59,21 +59,34 @@ def make_folder(options: argparse.Namespace, as_node: bool) -> RunFolder:
 def run(argv: list[str], terminal: Terminal) -> int:
     """The whole command; returns the exit code."""
     options = parser().parse_args(node.without_remappings(argv))
-    as_node = node.is_node(argv)
-    if as_node:
-        node.join(options)
+    if not node.is_node(argv):
+        return learn(options, terminal, as_node=False)
+    node.join(options)
+    try:
+        return learn(options, terminal, as_node=True)
+    finally:
+        node.leave()
+
+
+def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int:
+    """Check everything, say what will happen, and do it; returns the exit code."""
     config = read_config(options)
     place = target.choose(options, config.env_id, config.env_args)
     if as_node:
         place = dataclasses.replace(place, patience=LAUNCH_PATIENCE)
     folder = make_folder(options, as_node)
-    terminal.say(f"{config.algorithm.upper()} learns in {place}: up to {config.steps:,} steps, seed {config.seed}\n"
-                 f"run folder {folder.shown}")
-    threading.Thread(target=importlib.import_module, args=(TRAINER,), daemon=True).start()
-    with place.open() as env, Interrupt() as interrupt:
-        if as_node:
-            node.on_shutdown(interrupt.request)
-        return train(served(config, place, env), env, folder, interrupt, terminal, as_node)
+    try:
+        terminal.say(
+            f"{config.algorithm.upper()} learns in {place}: up to {config.steps:,} steps, seed {config.seed}\n"
+            f"run folder {folder.shown}"
+        )
+        threading.Thread(target=importlib.import_module, args=(TRAINER,), daemon=True).start()
+        with place.open() as env, Interrupt() as interrupt:
+            if as_node:
+                node.on_shutdown(interrupt.request)
+            return train(served(config, place, env), env, folder, interrupt, terminal, as_node)
+    finally:
+        folder.drop_if_empty()
 
 
 def served(config: TrainingConfig, place: Target, env: RosEnv) -> TrainingConfig:
