@@ -26,6 +26,13 @@ def nothing_left() -> Iterator[None]:
     wait_until(lambda: set(marked_processes()) <= before, timeout=5.0)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def nothing_left_at_the_end() -> Iterator[None]:
+    """Nor does the whole run leave anything."""
+    yield
+    wait_until(lambda: not marked_processes(), timeout=5.0)
+
+
 @pytest.fixture
 def graph() -> Iterator[Graph]:
     """A private master to start nodes on."""

@@ -29,11 +29,11 @@ def main() -> int:
         if not env_id:
             raise StartFailed("nothing to serve: give _env_id:=ID, for example _env_id:=RX200ReachSim-v0 or _env_id:=Pendulum-v1")
         env = load(env_id, read_arguments())
+        attach_view(env)
         server = EnvServer(env, env_id, rospy.get_param("~check_observations", False))
     except UnirosError as error:
         rospy.logfatal("%s: %s", type(error).__name__, error)
         return 1
-    attach_view(env)
     rospy.loginfo("serving %s at %s", env_id, rospy.resolve_name("env"))
     server.serve()
     return 0

@@ -10,12 +10,12 @@ import logging
 import queue
 import struct
 import threading
-import time
-from typing import Any, Callable
+from collections.abc import Callable
 
 import gymnasium
 import rospy
 from actionlib_msgs.msg import GoalStatus
+from std_srvs.srv import Trigger, TriggerRequest, TriggerResponse
 
 from uniros_env_server.actions import ActionServer, Goal
 from uniros_env_server.describe import describe
@@ -51,6 +51,7 @@ class EnvServer:
         rospy.Service("env/acquire", Acquire, self._acquire)
         rospy.Service("env/release", Release, self._release)
         rospy.Service("env/call", Call, self._call)
+        self._offer_estop()
         rospy.Service("env/describe", Describe, self._describe)  # last: who finds it finds all the others
         rospy.on_shutdown(lambda: self._jobs.put(None))
 
@@ -102,6 +103,13 @@ class EnvServer:
 
     # --- services -----------------------------------------------------------------------------------------------------
 
+    def _offer_estop(self) -> None:
+        """A robot's emergency stop bypasses the queue: it works while a step is under way, and for everybody."""
+        inner = self.env.unwrapped
+        for name in ("estop", "clear_estop"):
+            if hasattr(inner, name):
+                rospy.Service(f"env/{name}", Trigger, _trigger(getattr(inner, name)))
+
     def _describe(self, _: DescribeRequest) -> DescribeResponse:
         self._description.holder = self.lease.holder
         return self._description
@@ -135,6 +143,17 @@ class EnvServer:
         if not done.wait(CALL_DEADLINE):
             return CallResponse(error=_error(Timeout(f"the environment was busy for {CALL_DEADLINE:.0f} s")))
         return response
+
+
+def _trigger(action: Callable[[], None]) -> Callable[[TriggerRequest], TriggerResponse]:
+    def answer(_: TriggerRequest) -> TriggerResponse:
+        try:
+            action()
+        except UnirosError as error:
+            return TriggerResponse(False, str(error))
+        return TriggerResponse(True, "")
+
+    return answer
 
 
 def _error(error: UnirosError) -> Error:

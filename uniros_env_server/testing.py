@@ -1,7 +1,8 @@
 """The contract of an environment, as a test class: override `make_env` and inherit every test.
 
     class TestMyArm(EnvContract):
-        def make_env(self):
+        @classmethod
+        def make_env(cls):
             return MyArm()                          # or uniros_learner.make("my_package:MyArm"), to test it served
 
 It needs pytest, and nothing of ROS unless `make_env` does.
@@ -25,13 +26,15 @@ class EnvContract:
 
     steps = 30  # of each roll-out
 
-    def make_env(self) -> gymnasium.Env:
+    @classmethod
+    def make_env(cls) -> gymnasium.Env:
         """A new environment. The one method to override."""
         raise NotImplementedError
 
-    @pytest.fixture
-    def env(self) -> Iterator[gymnasium.Env]:
-        env = self.make_env()
+    @pytest.fixture(scope="class")
+    @classmethod
+    def env(cls) -> Iterator[gymnasium.Env]:
+        env = cls.make_env()
         yield env
         env.close()
 
@@ -81,7 +84,8 @@ class EnvContract:
         env.step(env.action_space.sample())
         assert codec.dumps(observation) == before
 
-    def test_closing_twice_is_fine(self, env: gymnasium.Env) -> None:
+    def test_closing_twice_is_fine(self) -> None:
+        env = self.make_env()
         env.reset()
         env.close()
         env.close()

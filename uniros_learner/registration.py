@@ -1,21 +1,28 @@
-"""`gymnasium.make("uniros/…")`: our ids in gymnasium's registry, through its plugin entry point."""
+"""`gymnasium.make("uniros/…")`: our ids in gymnasium's registry.
+
+Importing `uniros_learner` registers them, and so does gymnasium for `gymnasium.make("uniros_learner:uniros/RX200ReachSim-v0")`.
+The package also names `register_envs` as gymnasium's plugin entry point; gymnasium 1.0 and later no longer look there.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-import gymnasium
+from gymnasium.core import Env
+from gymnasium.envs.registration import register, registry
 
 IDS = ("RX200ReachSim-v0", "RX200ReachGoalSim-v0", "RX200ReacherSim-v0", "RX200ReacherGoalSim-v0")
 
 
 def register_envs() -> None:
-    """Called by gymnasium when it is imported; puts each id under the namespace `uniros/`."""
+    """Put each id under the namespace `uniros/`. Harmless when repeated."""
     for env_id in IDS:
-        gymnasium.register(env_id, entry_point="uniros_learner.registration:make_registered", kwargs={"env_id": env_id})
+        name = f"uniros/{env_id}"
+        if name not in registry:
+            register(name, entry_point="uniros_learner.registration:make_registered", kwargs={"env_id": env_id})
 
 
-def make_registered(env_id: str, **kwargs: Any) -> gymnasium.Env:
+def make_registered(env_id: str, **kwargs: Any) -> Env:
     """As `uniros_learner.make`, imported only when somebody makes one."""
     from uniros_learner.api import make
 

@@ -20,7 +20,7 @@ from uniros_bringup.xmlrpc import CallFailed, call
 from uniros_learner.link import Op, Reply, pack_failure, raise_error, serialise
 from uniros_learner.tether import Tethers
 from uniros_msgs import wire
-from uniros_msgs.errors import Closed, ConnectionFailed, MasterDied, ServerDied, Timeout, UnirosError
+from uniros_msgs.errors import Closed, ConnectionFailed, MasterDied, ServerDied, StartFailed, Timeout, UnirosError
 from uniros_msgs.msg import ResetAction, StepAction, Error
 from uniros_msgs.srv import Acquire, AcquireResponse, Call, Describe, Release
 from uniros_msgs.topics import Inlet, Outlet
@@ -66,6 +66,8 @@ class RosLink:
         """The XML-RPC URI of the node that serves `env/describe` here."""
         service = f"{self._ns}/env/describe"
         while True:
+            if died := self._explain():
+                raise StartFailed(f"nothing serves {self.address}:{died}")
             services = _services_on(self._master_uri)
             for name, providers in services:
                 if name == service and providers:

@@ -1,0 +1,57 @@
+"""What a person sees of a robot: joint states and the goal, published beside the server from its latest snapshot.
+
+The thread only reads an immutable snapshot, so it can neither delay nor disturb a step, however fast the physics runs.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import rospy
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from sensor_msgs.msg import JointState
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker
+
+PERIOD = 1 / 30  # s
+GOAL_COLOUR = ColorRGBA(0.1, 0.8, 0.2, 0.7)
+
+
+class View:
+    """Publishes `joint_states` and `goal_marker` of one arm, in the robot's namespace, at 30 Hz."""
+
+    def __init__(self, env: Any, frame: str = "rx200/base_link"):
+        self._env = env
+        self._frame = frame
+        self._states = rospy.Publisher("joint_states", JointState, queue_size=1)
+        self._marker = rospy.Publisher("goal_marker", Marker, queue_size=1)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name="view", daemon=True).start()
+
+    def _run(self) -> None:
+        while not rospy.is_shutdown():
+            try:
+                self._publish()
+            except rospy.ROSException:  # the topics close a moment before is_shutdown() says so
+                return
+            time.sleep(PERIOD)
+
+    def _publish(self) -> None:
+        snapshot = self._env.snapshot()
+        state = snapshot.state
+        self._states.publish(JointState(
+            Header(stamp=rospy.Time.from_sec(state.wall)), state.names,
+            state.position[0].tolist(), state.velocity[0].tolist(), state.effort[0].tolist(),
+        ))
+        self._marker.publish(self._sphere(snapshot.goal))
+
+    def _sphere(self, goal: Any) -> Marker:
+        diameter = 2 * self._env.task.tolerance
+        return Marker(
+            header=Header(stamp=rospy.Time.now(), frame_id=self._frame), ns="goal", id=0, type=Marker.SPHERE, action=Marker.ADD,
+            pose=Pose(Point(*map(float, goal)), Quaternion(0, 0, 0, 1)), scale=Vector3(diameter, diameter, diameter),
+            color=GOAL_COLOUR,
+        )
