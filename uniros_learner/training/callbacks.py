@@ -14,6 +14,7 @@ from uniros_learner.training.terminal import Display
 
 SHOWN_EPISODES = 40  # for the running figures, where early stopping asks for no window
 RATE_PERIOD = 3.0  # s over which speeds are averaged
+SHORTEST_SPAN = 0.2  # s below which a speed would be noise
 
 
 class Record(BaseCallback):
@@ -65,18 +66,19 @@ class Show(BaseCallback):
         parts = [] if found.success_rate is None else [f"success {found.success_rate:.0%}"]
         if found.mean_return is not None:
             parts += [f"return {found.mean_return:.2f} (last {found.episodes} episodes)"]
-        steps, updates = self._speeds()
-        return ", ".join([*parts, f"{steps:.0f} steps/s", f"{updates:.0f} updates/s"])
+        return ", ".join([*parts, *self._speeds()])
 
-    def _speeds(self) -> tuple[float, float]:
-        """(steps/s, updates/s) of the last seconds."""
+    def _speeds(self) -> list[str]:
+        """Of the last seconds; nothing until there is something to average over."""
         now = time.monotonic()
         self._mark(now)
         while len(self._marks) > 2 and self._marks[1][0] < now - RATE_PERIOD:
             self._marks.popleft()
         (t0, steps0, updates0), (t1, steps1, updates1) = self._marks[0], self._marks[-1]
         span = t1 - t0
-        return ((steps1 - steps0) / span, (updates1 - updates0) / span) if span > 0 else (0.0, 0.0)
+        if span < SHORTEST_SPAN:
+            return []
+        return [f"{(steps1 - steps0) / span:.0f} steps/s", f"{(updates1 - updates0) / span:.0f} updates/s"]
 
 
 class Until(BaseCallback):

@@ -34,7 +34,7 @@ def summary(run: Trainer) -> str:
 def verdict(run: Trainer) -> str:
     """The same in two lines."""
     rows = evaluation_rows(summarise(run.evaluation)) if run.evaluation else [("evaluation", "none")]
-    found = "; ".join(f"{name} {text}" for name, text in rows)
+    found = ", ".join(f"{name} {text}" for name, text in rows[:2])
     return f"{run.end.value} after {run.steps:,} steps, {run.seconds:.1f} s; {found}\nall of it in {run.folder.shown}"
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,7 @@ def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int
     if as_node:
         place = dataclasses.replace(place, patience=LAUNCH_PATIENCE)
     folder = make_folder(options, as_node)
+    start = time.monotonic()
     try:
         terminal.say(
             f"{config.algorithm.upper()} learns in {place}: up to {config.steps:,} steps, seed {config.seed}\n"
@@ -82,6 +84,7 @@ def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int
         )
         threading.Thread(target=importlib.import_module, args=(TRAINER,), daemon=True).start()
         with place.open() as env, Interrupt() as interrupt:
+            terminal.say(f"{env.description.env_id} is there after {time.monotonic() - start:.1f} s")
             if as_node:
                 node.on_shutdown(interrupt.request)
             return train(served(config, place, env), env, folder, interrupt, terminal, as_node)
