@@ -15,6 +15,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SUPPORT), os.enviro
 sys.path.insert(0, str(SUPPORT))
 
 from live import marked_processes, wait_until  # noqa: E402
+
 from uniros_bringup.graph import Graph  # noqa: E402
 
 

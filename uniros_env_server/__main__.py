@@ -4,7 +4,7 @@ Private parameters:
   ~env_id              registered gymnasium id, or module:Class
   ~env_args            dict of constructor arguments
   ~env_args_encoded    the same, written by uniros_learner.make, which sends arrays, tuples and None exactly
-  ~check_observations  refuse observations outside their space or not finite (default false: what is served passes exactly)
+  ~check_observations  refuse observations that do not fit their space (default false: what is served passes as it is)
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def main() -> int:
     try:
         env_id = rospy.get_param("~env_id", None)
         if not env_id:
-            raise StartFailed("nothing to serve: give _env_id:=ID, for example _env_id:=RX200ReachSim-v0 or _env_id:=Pendulum-v1")
+            raise StartFailed(
+                "nothing to serve: give _env_id:=ID, for example _env_id:=RX200ReachSim-v0 or _env_id:=Pendulum-v1"
+            )
         env = load(env_id, read_arguments())
         attach_view(env)
         server = EnvServer(env, env_id, rospy.get_param("~check_observations", False))

@@ -1,8 +1,9 @@
 """The server's side of the actionlib protocol, without its waiting.
 
-`ActionServer` speaks goal, cancel, status, feedback and result exactly as actionlib documents them, so stock clients work. It
-differs from `actionlib.SimpleActionServer` in what it does not do: no polling loop, no status list in front of every result, no
-decoding of goals. Goals are handed over as bytes, in the order they came; whoever carries one out answers it by `Goal.finish`.
+`ActionServer` speaks goal, cancel, status, feedback and result exactly as actionlib documents them, so stock clients
+work. It differs from `actionlib.SimpleActionServer` in what it does not do: no polling loop, no status list in front
+of every result, no decoding of goals. Goals are handed over as bytes, in the order they came; whoever carries one out
+answers it by `Goal.finish`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import rospy
 from actionlib_msgs.msg import GoalID, GoalStatus, GoalStatusArray
@@ -24,9 +26,15 @@ STATUS_KEPT = 5.0  # s a finished goal stays in the status list, as in actionlib
 GOALS_KEPT = 64  # finished goals in the status list, at most: a fast learner makes thousands in 5 s
 STOCK_CLIENT_PAUSE = 0.002  # s; a stock client answered sooner loses track of its own goal
 
-TERMINAL = frozenset((
-    GoalStatus.PREEMPTED, GoalStatus.SUCCEEDED, GoalStatus.ABORTED, GoalStatus.REJECTED, GoalStatus.RECALLED,
-))
+TERMINAL = frozenset(
+    (
+        GoalStatus.PREEMPTED,
+        GoalStatus.SUCCEEDED,
+        GoalStatus.ABORTED,
+        GoalStatus.REJECTED,
+        GoalStatus.RECALLED,
+    )
+)
 
 
 class Goal:

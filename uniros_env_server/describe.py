@@ -45,14 +45,22 @@ def describe(env: gymnasium.Env, env_id: str) -> DescribeResponse:
 
 def spec_hash(description: DescribeResponse) -> str:
     """Twelve hex digits that change whenever spaces, task, limits or cycle do."""
-    parts = (description.env_id, description.observation_space, description.action_space, description.spec,
-             description.mode, repr(description.cycle_time), description.limits, description.task)
+    parts = (
+        description.env_id,
+        description.observation_space,
+        description.action_space,
+        description.spec,
+        description.mode,
+        repr(description.cycle_time),
+        description.limits,
+        description.task,
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def reachable(env: gymnasium.Env) -> tuple[list[str], list[str]]:
     """(attributes, methods) that may be reached by name: what a robot lists, or all that is public of anything else."""
-    inner = env.unwrapped
+    inner: Any = env.unwrapped
     if hasattr(inner, "remote_attributes"):
         return sorted(inner.remote_attributes), sorted(inner.remote_methods)
     names = {name for layer in _layers(env) for name in dir(layer) if not name.startswith("_")} - _OWN_PROTOCOL

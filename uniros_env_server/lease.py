@@ -28,7 +28,10 @@ class Lease:
             return self._holder if self._held() else ""
 
     def acquire(self, holder: str, token: str, expiry: float) -> str:
-        """A token for `holder`, or the renewal of `token`. Raises LeaseHeld naming the holder, LeaseLost for a dead token."""
+        """A token for `holder`, or the renewal of `token`.
+
+        Raises LeaseHeld naming the holder, LeaseLost for a dead token.
+        """
         if not 0.0 < expiry <= LONGEST:
             raise LeaseHeld(f"the lease's expiry must be within (0, {LONGEST:.0f}] s, not {expiry}")
         with self._lock:
@@ -62,5 +65,7 @@ class Lease:
 
     def _busy(self) -> str:
         left = self._until - time.monotonic()
-        return (f"the environment is held by {self._holder}; stop that learner, or wait: "
-                f"its lease runs out {left:.1f} s after it stops renewing")
+        return (
+            f"the environment is held by {self._holder}; stop that learner, or wait: "
+            f"its lease runs out {left:.1f} s after it stops renewing"
+        )

@@ -13,7 +13,10 @@ from uniros_msgs.errors import StartFailed
 
 
 def load(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env:
-    """The environment `env_id` names, built with `kwargs`. Raises StartFailed, with the nearest known id, for a wrong name."""
+    """The environment `env_id` names, built with `kwargs`.
+
+    Raises StartFailed, with the nearest known id, for a wrong name.
+    """
     registration.register()
     module_name, colon, name = env_id.rpartition(":")
     try:
@@ -26,7 +29,9 @@ def load(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env:
         hint = f"did you mean {', '.join(near)}?" if near else "give a registered gymnasium id or module:Class"
         raise StartFailed(f"no environment is called {env_id!r}: {hint}") from error
     except (ImportError, AttributeError) as error:
-        raise StartFailed(f"cannot load {env_id!r}: {error}. Is the package installed on the server's machine?") from error
+        raise StartFailed(
+            f"cannot load {env_id!r}: {error}. Is the package installed on the server's machine?"
+        ) from error
     if not isinstance(env, gymnasium.Env):
         raise StartFailed(f"{env_id!r} gave a {type(env).__name__}, not a gymnasium.Env")
     return env

@@ -23,7 +23,10 @@ class Remote:
         self._listed = frozenset(name for names in reachable(env) for name in names) | {"render"}
 
     def call(self, request: CallRequest) -> CallResponse:
-        """Get, set or call. Raises NotReachable for a name that is not offered, EnvironmentFailed for what the call raises."""
+        """Get, set or call.
+
+        Raises NotReachable for a name that is not offered, EnvironmentFailed for what the call raises.
+        """
         self._admit(request.name)
         arguments = codec.decode(request.arguments) if request.arguments.layout else None
         try:

@@ -1,7 +1,8 @@
 """The env server: one `gymnasium.Env` behind actions and services, under `env/` in the node's namespace.
 
-Requests come in on rospy's threads and wait in one queue; the thread that calls `serve()` carries them out, one after the other,
-and publishes the results itself. Everything that touches the environment therefore happens in that one thread.
+Requests come in on rospy's threads and wait in one queue; the thread that calls `serve()` carries them out, one after
+the other, and publishes the results itself. Everything that touches the environment therefore happens in that one
+thread.
 """
 
 from __future__ import annotations
@@ -25,8 +26,18 @@ from uniros_env_server.session import Answer, Session
 from uniros_msgs.errors import Cancelled, MalformedData, Timeout, UnirosError
 from uniros_msgs.msg import Error, ResetAction, ResetFeedback, ResetGoal, StepAction
 from uniros_msgs.srv import (
-    Acquire, AcquireRequest, AcquireResponse, Call, CallRequest, CallResponse, Describe, DescribeRequest, DescribeResponse,
-    Release, ReleaseRequest, ReleaseResponse,
+    Acquire,
+    AcquireRequest,
+    AcquireResponse,
+    Call,
+    CallRequest,
+    CallResponse,
+    Describe,
+    DescribeRequest,
+    DescribeResponse,
+    Release,
+    ReleaseRequest,
+    ReleaseResponse,
 )
 
 log = logging.getLogger("rosout")
@@ -71,7 +82,9 @@ class EnvServer:
     def _carry_out(self, goal: Goal, work: Callable[[Goal], Answer]) -> None:
         """Do the work of one goal and answer it, come what may."""
         if goal.cancelled:
-            answer = self._failure(goal, Cancelled("the goal was cancelled before it was begun; nothing moved"), GoalStatus.RECALLED)
+            answer = self._failure(
+                goal, Cancelled("the goal was cancelled before it was begun; nothing moved"), GoalStatus.RECALLED
+            )
         else:
             goal.start()
             self._running = goal

@@ -1,15 +1,16 @@
 """One environment and the rules of asking it for something: numbers, lease, validation, exactly once.
 
-A `Session` knows nothing of ROS topics: goals come in as bytes or messages and leave as `Answer`s. All of it runs in one thread,
-so an environment may keep to that thread what it must (OpenGL contexts, event loops).
+A `Session` knows nothing of ROS topics: goals come in as bytes or messages and leave as `Answer`s. All of it runs in
+one thread, so an environment may keep to that thread what it must (OpenGL contexts, event loops).
 """
 
 from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
 from enum import Enum
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -18,7 +19,12 @@ from actionlib_msgs.msg import GoalStatus
 from uniros_env_server.lease import Lease
 from uniros_msgs import codec, spaces, wire
 from uniros_msgs.errors import (
-    EnvironmentFailed, InvalidAction, InvalidObservation, ResetNeeded, StaleStep, UnirosError,
+    EnvironmentFailed,
+    InvalidAction,
+    InvalidObservation,
+    ResetNeeded,
+    StaleStep,
+    UnirosError,
 )
 from uniros_msgs.msg import Data, ResetGoal
 
@@ -66,8 +72,10 @@ class Session:
             if episode == self.episode and self.step_count == 0 and self._stored:
                 return self._stored
             if episode <= self.episode:
-                raise StaleStep(f"reset asks for episode {episode}, but episode {self.episode} has already begun; "
-                                f"ask for {self.episode + 1}, or 0 for the next one")
+                raise StaleStep(
+                    f"reset asks for episode {episode}, but episode {self.episode} has already begun; "
+                    f"ask for {self.episode + 1}, or 0 for the next one"
+                )
             seed, options = _reset_arguments(goal)
         except UnirosError as error:
             return self._failed_reset(GoalStatus.REJECTED, _refusal(error))
@@ -78,7 +86,7 @@ class Session:
             reply = wire.ResetReply(wire.OK, episode, observation, info, self._read_stamps())
             self._stored = Answer(GoalStatus.SUCCEEDED, wire.pack_reset_reply(reply))
             self.phase = Phase.RUNNING
-        except Exception as error:  # whatever user code raises
+        except Exception as error:  # noqa: BLE001 - whatever user code raises
             self._stored = self._failed_reset(GoalStatus.ABORTED, _from_inside(error))
         return self._stored
 
@@ -110,7 +118,7 @@ class Session:
         except InvalidAction as error:  # a robot found more wrong with it than its space could tell; nothing moved
             self.step_count = step - 1
             return self._failed_step(GoalStatus.REJECTED, _refusal(error))
-        except Exception as error:  # whatever user code raises
+        except Exception as error:  # noqa: BLE001 - whatever user code raises
             self.phase = Phase.BROKEN
             self._stored = self._failed_step(GoalStatus.ABORTED, _from_inside(error))
         return self._stored
@@ -124,11 +132,13 @@ class Session:
             raise StaleStep(f"this step belongs to episode {episode}; the current one is {self.episode}. Nothing moved")
         if step != self.step_count + 1:
             late = "is late" if step <= self.step_count else "came out of order"
-            raise StaleStep(f"step {step} of episode {episode} {late}: step {self.step_count} was the last, "
-                            f"{self.step_count + 1} comes next. Nothing moved")
+            raise StaleStep(
+                f"step {step} of episode {episode} {late}: step {self.step_count} was the last, "
+                f"{self.step_count + 1} comes next. Nothing moved"
+            )
 
     def _read_action(self, buffer: bytes, at: int) -> Any:
-        """The action as it was sent; a person who publishes by hand may leave the layout out and give the numbers alone."""
+        """The action as it was sent; who publishes by hand may leave the layout out and give the numbers alone."""
         if wire.has_layout(buffer, at):
             return codec.loads(buffer, at)[0]
         return _from_numbers(self.env.action_space, codec.unpack(buffer, at)[0])
@@ -174,9 +184,9 @@ def _from_numbers(space: gymnasium.Space, data: Data) -> Any:
     numbers = [*data.f64, *data.f32, *data.i64, *data.u8]
     if isinstance(space, gymnasium.spaces.Discrete) and len(numbers) == 1:
         return int(numbers[0])
-    if isinstance(space, (gymnasium.spaces.Box, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)):
-        if len(numbers) == int(np.prod(space.shape)):
-            return np.asarray(numbers, space.dtype).reshape(space.shape)
+    flat = (gymnasium.spaces.Box, gymnasium.spaces.MultiDiscrete, gymnasium.spaces.MultiBinary)
+    if isinstance(space, flat) and len(numbers) == int(np.prod(space.shape)):
+        return np.asarray(numbers, space.dtype).reshape(space.shape)
     raise InvalidAction(f"an action of {space} is expected, but its layout is missing and {len(numbers)} numbers came")
 
 

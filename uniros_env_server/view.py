@@ -42,16 +42,26 @@ class View:
     def _publish(self) -> None:
         snapshot = self._env.snapshot()
         state = snapshot.state
-        self._states.publish(JointState(
-            Header(stamp=rospy.Time.from_sec(state.wall)), state.names,
-            state.position[0].tolist(), state.velocity[0].tolist(), state.effort[0].tolist(),
-        ))
+        self._states.publish(
+            JointState(
+                Header(stamp=rospy.Time.from_sec(state.wall)),
+                state.names,
+                state.position[0].tolist(),
+                state.velocity[0].tolist(),
+                state.effort[0].tolist(),
+            )
+        )
         self._marker.publish(self._sphere(snapshot.goal))
 
     def _sphere(self, goal: Any) -> Marker:
         diameter = 2 * self._env.task.tolerance
         return Marker(
-            header=Header(stamp=rospy.Time.now(), frame_id=self._frame), ns="goal", id=0, type=Marker.SPHERE, action=Marker.ADD,
-            pose=Pose(Point(*map(float, goal)), Quaternion(0, 0, 0, 1)), scale=Vector3(diameter, diameter, diameter),
+            header=Header(stamp=rospy.Time.now(), frame_id=self._frame),
+            ns="goal",
+            id=0,
+            type=Marker.SPHERE,
+            action=Marker.ADD,
+            pose=Pose(Point(*map(float, goal)), Quaternion(0, 0, 0, 1)),
+            scale=Vector3(diameter, diameter, diameter),
             color=GOAL_COLOUR,
         )

@@ -42,8 +42,8 @@ def connect(
 ) -> GymProxy:
     """Join the env server in namespace `ns` on a running master, e.g. `connect("http://127.0.0.1:11311", "/rx200")`.
 
-    local_address: the address of ours that the server's machine can reach; "" finds it from the route there.
-    timeout: seconds to find the server and get its lease. Raises ConnectionFailed, or LeaseHeld when another learner has it.
+    local_address: the address of ours that the server's machine can reach; "" finds it from the route there. timeout:
+    seconds to find the server and get its lease. Raises ConnectionFailed, or LeaseHeld when another learner has it.
     """
     task = Task("/" + ns.strip("/"), holder(), master_uri=master_uri, local_address=local_address, timeout=timeout)
     return GymProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
@@ -57,6 +57,8 @@ def _pack_arguments(kwargs: dict[str, Any]) -> str:
     """Constructor arguments as text for the parameter server, exactly. Raises StartFailed for what cannot be sent."""
     for name, value in kwargs.items():
         if isinstance(codec.decode(codec.encode(value)), codec.Opaque):
-            raise StartFailed(f"the argument {name}={value!r} cannot be sent to another process: give numbers, text, arrays, "
-                              "lists, tuples or dicts, or serve a class of your own that builds the rest itself")
+            raise StartFailed(
+                f"the argument {name}={value!r} cannot be sent to another process: give numbers, text, arrays, "
+                "lists, tuples or dicts, or serve a class of your own that builds the rest itself"
+            )
     return base64.b64encode(codec.dumps(kwargs)).decode()

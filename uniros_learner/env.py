@@ -1,16 +1,16 @@
 """`RosEnv`: an environment behind an env server, as a true `gymnasium.Env`.
 
-It looks like the served environment in every respect that crosses the wire: spaces, spec, metadata, rewards, infos, and by name its
-attributes and methods. What it sends and gets it leaves to a `Link`.
+It looks like the served environment in every respect that crosses the wire: spaces, spec, metadata, rewards, infos,
+and by name its attributes and methods. What it sends and gets it leaves to a `Link`.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any, Self
 
 import gymnasium
-import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from uniros_learner.link import Link, Op, raise_error, serialise
@@ -49,7 +49,10 @@ class RosEnv(gymnasium.Env):
     # --- gymnasium ----------------------------------------------------------------------------------------------------
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """As `gymnasium.Env.reset`. Raises EnvironmentFailed when the served environment raises, Timeout, ServerDied, ..."""
+        """As `gymnasium.Env.reset`.
+
+        Raises EnvironmentFailed when the served environment raises, Timeout, ServerDied, ...
+        """
         super().reset(seed=seed)
         self._episode, self._step, self._running = self._episode + 1, 0, False
         goal = ResetGoal(self._link.token, self._episode, _seed(seed), codec.encode(options))
@@ -64,7 +67,8 @@ class RosEnv(gymnasium.Env):
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """As `gymnasium.Env.step`.
 
-        Raises InvalidAction (nothing moved, the episode goes on), EnvironmentFailed, ResetNeeded, Timeout, ServerDied, ...
+        Raises InvalidAction (nothing moved, the episode goes on), EnvironmentFailed, ResetNeeded, Timeout,
+        ServerDied, ...
         """
         if not self._running:
             raise ResetNeeded("there is no running episode: call reset() first")
@@ -93,14 +97,17 @@ class RosEnv(gymnasium.Env):
         """When the last reset or step touched the world; zeros where the environment has no clock of its own."""
         return self._stamps
 
-    def __enter__(self) -> RosEnv:
+    def __enter__(self) -> Self:
         return self
 
     def __str__(self) -> str:
         return f"<{type(self).__name__} {self.description.env_id} at {self._link.address}>"
 
     def __getattr__(self, name: str) -> Any:
-        """An attribute or method of the served environment. Raises NotReachable, an AttributeError, when it offers none."""
+        """An attribute or method of the served environment.
+
+        Raises NotReachable, an AttributeError, when it offers none.
+        """
         if name.startswith("_") or "description" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if name in self.description.methods:
@@ -146,8 +153,9 @@ class RosEnv(gymnasium.Env):
             return self._link.request(op, payload, timeout / 2)
         except Timeout:
             raise Timeout(
-                f"no answer to {op.name.lower()} from {self._link.address} within {timeout:g} s: is the env server (process "
-                f"{self.description.pid}) busy, stopped or out of reach? To wait longer: {op.name.lower()}_timeout=..."
+                f"no answer to {op.name.lower()} from {self._link.address} within {timeout:g} s: is the env server "
+                f"(process {self.description.pid}) busy, stopped or out of reach? "
+                f"To wait longer: {op.name.lower()}_timeout=..."
             ) from None
 
 

@@ -1,20 +1,25 @@
-"""What lies between a learner and its env server: a `Link` carries serialised requests there and serialised answers back.
+"""What lies between a learner and its env server: a `Link` carries serialised requests there and serialised answers
+back.
 
 `RosLink` (roslink.py) talks to a master from this process; `WorkerLink` (proxy.py) lets a worker process do so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import IntEnum
 from io import BytesIO
-from typing import Any, Callable, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 from uniros_msgs.errors import UnirosError, by_name
 from uniros_msgs.msg import Error
 
 
 class Op(IntEnum):
-    """What a request asks for. The payload is a serialised goal or service request, the answer's a result or response."""
+    """What a request asks for.
+
+    The payload is a serialised goal or service request, the answer's a result or response.
+    """
 
     FAILED = 0  # an answer only: the payload is a uniros_msgs/Error
     READY = 1  # a worker's first answer: the payload is an AcquireResponse

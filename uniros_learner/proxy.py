@@ -1,4 +1,7 @@
-"""A `Link` whose rospy runs in a process of its own: the reason one learner can hold environments on several masters at once."""
+"""A `Link` whose rospy runs in a process of its own.
+
+It is the reason one learner can hold environments on several masters at once.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import tempfile
 import threading
 import time
 import weakref
+from contextlib import suppress
 from pathlib import Path
 
 from uniros_bringup.process import Process, spawn
@@ -66,7 +70,9 @@ class WorkerLink:
     def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
         """As `Link.request`. Raises WorkerDied when the worker ends meanwhile."""
         if os.getpid() != self._pid:
-            raise ConnectionFailed("this environment belongs to the process that made it: make or connect one in this process")
+            raise ConnectionFailed(
+                "this environment belongs to the process that made it: make or connect one in this process"
+            )
         with self._lock:
             if self._closed:
                 raise Closed("this environment is closed: make or connect a new one")
@@ -101,11 +107,16 @@ class WorkerLink:
             return Closed("this environment was closed meanwhile")
         code = self._worker.wait(0.2)
         tail = self._worker.tail(12)
-        return WorkerDied(f"the worker that connects to {self.address} ended with exit code {code}: make or connect a new "
-                          "environment" + (f"; its last lines:\n{tail}" if tail else ""))
+        return WorkerDied(
+            f"the worker that connects to {self.address} ended with exit code {code}: make or connect a new "
+            "environment" + (f"; its last lines:\n{tail}" if tail else "")
+        )
 
     def close(self) -> None:
-        """Release the lease, end the worker and all it started. Idempotent; takes at most 7 s, usually well under one."""
+        """Release the lease, end the worker and all it started.
+
+        Idempotent; takes at most 7 s, usually well under one.
+        """
         self._closed = True
         if os.getpid() == self._pid:
             self._finalizer()
@@ -115,10 +126,8 @@ def _end(connection: socket.socket, worker: Process, log_dir: Path, pid: int) ->
     """Runs at close(), when the link is collected, and when the interpreter ends."""
     if os.getpid() != pid:  # a forked child collects its copy: the worker is not its own
         return
-    try:
+    with suppress(OSError):  # the worker was faster
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # the worker was faster
     if worker.wait(GRACE) is None:
         worker.kill()
     connection.close()
@@ -127,11 +136,13 @@ def _end(connection: socket.socket, worker: Process, log_dir: Path, pid: int) ->
 
 def _set_timeout(connection: socket.socket, seconds: float) -> None:
     """A time-out kept by the kernel: one system call per receive instead of two."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
+    connection.setsockopt(
+        socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+    )
 
 
 class GymProxy(RosEnv):
-    """An environment on another master, or on one of its own, as a `gymnasium.Env`; its connection lives in a worker process."""
+    """An environment on a master of its own or another, as a `gymnasium.Env`; a worker process holds its connection."""
 
     def __init__(self, task: Task, **timeouts: float):
         super().__init__(WorkerLink(task), **timeouts)

@@ -1,6 +1,6 @@
 """`gymnasium.make("uniros/…")`: our ids in gymnasium's registry.
 
-Importing `uniros_learner` registers them, and so does gymnasium for `gymnasium.make("uniros_learner:uniros/RX200ReachSim-v0")`.
+Importing `uniros_learner` registers them; `gymnasium.make("uniros_learner:uniros/RX200ReachSim-v0")` imports it first.
 The package also names `register_envs` as gymnasium's plugin entry point; gymnasium 1.0 and later no longer look there.
 """
 

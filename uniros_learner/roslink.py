@@ -1,7 +1,7 @@
 """A `Link` to one env server through rospy, in this process.
 
-Answers are handed on by the thread that received them, goals leave from the thread that asks: nothing waits in a queue on the
-path of a step.
+Answers are handed on by the thread that received them, goals leave from the thread that asks: nothing waits in a
+queue on the path of a step.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import itertools
 import queue
 import threading
 import time
-from typing import Any, Callable, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 from urllib.parse import urlparse
 
 import rosgraph
@@ -21,12 +23,14 @@ from uniros_learner.link import Op, Reply, pack_failure, raise_error, serialise
 from uniros_learner.tether import Tethers
 from uniros_msgs import wire
 from uniros_msgs.errors import Closed, ConnectionFailed, MasterDied, ServerDied, StartFailed, Timeout, UnirosError
-from uniros_msgs.msg import ResetAction, StepAction, Error
+from uniros_msgs.msg import Error, ResetAction, StepAction
 from uniros_msgs.srv import Acquire, AcquireResponse, Call, Describe, Release
 from uniros_msgs.topics import Inlet, Outlet
 
 LEASE_EXPIRY = 5.0  # s after which a vanished learner loses its claim
 LEASE_PERIOD = 1.5  # s between renewals
+
+ROS_ERRORS = (rospy.ServiceException, rospy.ROSException, OSError)
 
 T = TypeVar("T")
 
@@ -34,11 +38,14 @@ T = TypeVar("T")
 class RosLink:
     """Connected to the env server in namespace `ns`, holding its lease, until `close()`.
 
-    `explain` may add what is known of a peer that died (the end of its log). Raises ConnectionFailed when no env server answers
-    there within `timeout` seconds, LeaseHeld when another learner has it.
+    `explain(seconds)` may add what is known of a peer that died (the end of its log), and wait that long to find out.
+    Raises ConnectionFailed when no env server answers there within `timeout` seconds, LeaseHeld when another learner has
+    it.
     """
 
-    def __init__(self, ns: str, holder: str, timeout: float = 10.0, explain: Callable[[], str] = str):
+    def __init__(
+        self, ns: str, holder: str, timeout: float = 10.0, explain: Callable[[float], str] = lambda patience: ""
+    ):
         deadline = time.monotonic() + timeout
         self._ns = "/" + ns.strip("/")
         self._master_uri = rosgraph.get_master_uri()
@@ -52,8 +59,10 @@ class RosLink:
             rospy.init_node("learner", argv=[], anonymous=True, disable_signals=True)
         self._ids = (f"{rospy.get_name()}-{n}".encode() for n in itertools.count(1))
         self._open(deadline)
-        self._services = {Op.DESCRIBE: _Service(f"{self._ns}/env/describe", Describe),
-                          Op.CALL: _Service(f"{self._ns}/env/call", Call)}
+        self._services = {
+            Op.DESCRIBE: _Service(f"{self._ns}/env/describe", Describe),
+            Op.CALL: _Service(f"{self._ns}/env/call", Call),
+        }
         self._lease = _Service(f"{self._ns}/env/acquire", Acquire)
         self._take_lease(deadline)
         self._calls: queue.SimpleQueue[tuple[Op, bytes, Reply] | None] = queue.SimpleQueue()
@@ -66,7 +75,7 @@ class RosLink:
         """The XML-RPC URI of the node that serves `env/describe` here."""
         service = f"{self._ns}/env/describe"
         while True:
-            if died := self._explain():
+            if died := self._explain(0.0):
                 raise StartFailed(f"nothing serves {self.address}:{died}")
             services = _services_on(self._master_uri)
             for name, providers in services:
@@ -82,23 +91,30 @@ class RosLink:
     def _open(self, deadline: float) -> None:
         """Connect the topics both ways, and hang on to both processes."""
         self._tethers = Tethers({"master": self._master_uri, "server": self._node_uri}, self._lost)
-        self._goals, self._results = {}, []
+        self._goals: dict[Op, Outlet] = {}
+        self._results: list[Inlet] = []
         for op, name, action in ((Op.STEP, "step", StepAction), (Op.RESET, "reset", ResetAction)):
             kinds = action()
             self._goals[op] = Outlet(f"{self._ns}/env/{name}/goal", type(kinds.action_goal))
             self._results.append(Inlet(f"{self._ns}/env/{name}/result", type(kinds.action_result), self._receive))
-        while not (all(self._server_name in goals.subscribers() for goals in self._goals.values())
-                   and all(results.publishers() for results in self._results)):
+        while not (
+            all(self._server_name in goals.subscribers() for goals in self._goals.values())
+            and all(results.publishers() for results in self._results)
+        ):
             if self._ended:
                 raise self._ended
             if time.monotonic() > deadline:
-                raise ConnectionFailed(f"the env server at {self.address} is registered, but its topics do not connect. Is "
-                                       f"{self._node_uri} reachable from here, and are we from there (ROS_IP, local_address)?")
+                raise ConnectionFailed(
+                    f"the env server at {self.address} is registered, but its topics do not connect. Is "
+                    f"{self._node_uri} reachable from here, and are we from there (ROS_IP, local_address)?"
+                )
             time.sleep(0.001)
 
     def _take_lease(self, deadline: float) -> None:
         request = Acquire._request_class(holder=self._holder, token="", expiry=LEASE_EXPIRY)
-        answer: AcquireResponse = within(deadline, lambda: self._lease(request), f"{self.address} does not grant a lease")
+        answer: AcquireResponse = within(
+            deadline, lambda: self._lease(request), f"{self.address} does not grant a lease"
+        )
         if answer.error.kind:
             raise_error(answer.error)
         self.token, self.episode = answer.token, answer.episode
@@ -145,8 +161,11 @@ class RosLink:
             try:
                 service = self._services[op]
                 answer = serialise(service(service.request_class().deserialize(payload)))
-            except (rospy.ServiceException, rospy.ROSException, OSError) as error:
-                reply(Op.FAILED, pack_failure(self._ended or ConnectionFailed(f"{op.name.lower()} at {self.address}: {error}")))
+            except ROS_ERRORS as error:
+                reply(
+                    Op.FAILED,
+                    pack_failure(self._ended or ConnectionFailed(f"{op.name.lower()} at {self.address}: {error}")),
+                )
             else:
                 reply(op, answer)
 
@@ -156,16 +175,18 @@ class RosLink:
         request = Acquire._request_class(holder=self._holder, token=self.token, expiry=LEASE_EXPIRY)
         while not self._ended:
             time.sleep(LEASE_PERIOD)
-            try:
+            with suppress(*ROS_ERRORS):  # the tether tells whether the server is gone; a step renews the lease, too
                 self._lease(request)
-            except (rospy.ServiceException, rospy.ROSException, OSError):
-                pass  # the tether tells whether the server is gone; a step renews the lease, too
 
     def _lost(self, peer: str) -> None:
         kind = MasterDied if peer == "master" else ServerDied
         what = "the ROS master" if peer == "master" else f"the env server {self._server_name}"
-        self._end(kind(f"{what} at {self.address} has ended; close() this environment and make or connect a new one"
-                       + self._explain()))
+        self._end(
+            kind(
+                f"{what} at {self.address} has ended; close() this environment and make or connect a new one"
+                + self._explain(0.3)
+            )
+        )
 
     def _end(self, error: UnirosError) -> None:
         self._ended = self._ended or error
@@ -189,13 +210,12 @@ class RosLink:
         self._calls.put(None)
         if alive:
             release = _Service(f"{self._ns}/env/release", Release)
-            try:
+            with suppress(Timeout, *ROS_ERRORS):  # else the lease runs out by itself
                 within(time.monotonic() + 1.0, lambda: release(Release._request_class(token=self.token)), "release")
-            except (Timeout, rospy.ServiceException, rospy.ROSException, OSError):
-                pass  # the lease runs out by itself
         if self._tethers:
             self._tethers.close()
-        for topic in (*self._goals.values(), *self._results):
+        topics: list[Inlet | Outlet] = [*self._goals.values(), *self._results]
+        for topic in topics:
             topic.close()
 
 
@@ -228,7 +248,7 @@ def within(deadline: float, work: Callable[[], T], complaint: str) -> T:
     def run() -> None:
         try:
             outcome.put((True, work()))
-        except Exception as error:  # handed on to the caller
+        except Exception as error:  # noqa: BLE001 - handed on to the caller
             outcome.put((False, error))
 
     threading.Thread(target=run, daemon=True).start()
@@ -248,4 +268,6 @@ def _services_on(uri: str) -> list[tuple[str, list[str]]]:
     try:
         return call(uri, "getSystemState", timeout=2.0)[2]
     except CallFailed as error:
-        raise ConnectionFailed(f"no ROS master answers at {uri}: is it running, and is the address right? ({error})") from error
+        raise ConnectionFailed(
+            f"no ROS master answers at {uri}: is it running, and is the address right? ({error})"
+        ) from error

@@ -1,7 +1,7 @@
 """Noticing at once that another process has ended: an idle TCP connection to it that breaks when it does.
 
-rospy notices a dead peer only when it next writes to it, and a dead master never. The kernel, however, closes a dead process's
-sockets within milliseconds, and TCP keepalive finds a peer whose machine or cable is gone.
+rospy notices a dead peer only when it next writes to it, and a dead master never. The kernel, however, closes a dead
+process's sockets within milliseconds, and TCP keepalive finds a peer whose machine or cable is gone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from typing import Callable
+from collections.abc import Callable
 from urllib.parse import urlparse
 
 from uniros_msgs.errors import ConnectionFailed
@@ -21,7 +21,10 @@ class Tethers:
     """Holds a connection to each of several peers and calls `on_loss(name)` in its own thread when one breaks."""
 
     def __init__(self, peers: dict[str, str], on_loss: Callable[[str], None], timeout: float = 2.0):
-        """`peers` maps a name to the XML-RPC URI of a master or node. Raises ConnectionFailed when one cannot be reached."""
+        """`peers` maps a name to the XML-RPC URI of a master or node.
+
+        Raises ConnectionFailed when one cannot be reached.
+        """
         self._on_loss = on_loss
         self._sockets = {name: _connect(uri, timeout) for name, uri in peers.items()}
         self._wake, self._woken = socket.socketpair()

@@ -1,8 +1,8 @@
 """`python -m uniros_learner.worker FD`: holds one connection for a learner, so that a learner can hold several.
 
-The worker passes serialised requests from the learner's socket to a `RosLink` and answers back; it decodes nothing. When it is
-told to serve an environment itself, it also owns the private master and the env server. It ends, and ends both of them, as soon
-as the learner closes the socket or is gone. Nothing of the user's script is imported here.
+The worker passes serialised requests from the learner's socket to a `RosLink` and answers back; it decodes nothing.
+When it is told to serve an environment itself, it also owns the private master and the env server. It ends, and ends
+both of them, as soon as the learner closes the socket or is gone. Nothing of the user's script is imported here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import socket
 import sys
 import threading
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from uniros_bringup.graph import Graph
 from uniros_bringup.master import Master
@@ -28,6 +29,9 @@ from uniros_learner.link import Op, pack_failure, serialise
 from uniros_msgs.errors import StartFailed, UnirosError
 from uniros_msgs.msg import Error
 from uniros_msgs.srv import AcquireResponse
+
+if TYPE_CHECKING:
+    from uniros_learner.roslink import RosLink
 
 log = logging.getLogger(__name__)
 LAST_RESORT = 5.0  # s a tidy end may take
@@ -76,7 +80,7 @@ class Worker:
         except UnirosError as error:
             self._frames.send(Op.FAILED, 0, pack_failure(error))
             return
-        except Exception as error:  # a bug of ours must reach the user, too
+        except Exception as error:  # noqa: BLE001 - a bug of ours must reach the user, too
             self._frames.send(Op.FAILED, 0, pack_failure(StartFailed(f"{error!r}\n{traceback.format_exc()}")))
             return
         self._cleanup.callback(link.close)
@@ -85,18 +89,18 @@ class Worker:
         for frame in iter(self._frames.receive, None):
             self._submit(link, frame)
 
-    def _submit(self, link, frame: Frame) -> None:
+    def _submit(self, link: RosLink, frame: Frame) -> None:
         link.submit(frame.op, frame.payload, lambda op, payload: self._answer(op, frame.number, payload))
 
     def _answer(self, op: Op, number: int, payload: bytes) -> None:
-        try:
+        with suppress(OSError):  # the learner is gone; the main thread notices that, too
             self._frames.send(op, number, payload)
-        except OSError:
-            pass  # the learner is gone; the main thread notices that, too
 
-    def _connect(self, task: Task):
+    def _connect(self, task: Task) -> RosLink:
         """A RosLink. rospy takes its master from the environment, so it is imported only when that is known."""
-        master = Master.at(task.master_uri, address=task.local_address or None) if not task.env_id else self._start(task)
+        master = (
+            Master.at(task.master_uri, address=task.local_address or None) if not task.env_id else self._start(task)
+        )
         os.environ.update(master.env())
         from uniros_learner.roslink import RosLink
 
@@ -117,11 +121,17 @@ class Worker:
         import_rospy.join()
         return master
 
-    def _explain(self) -> str:
-        """What the processes we started left behind, for the error that reports their end."""
+    def _explain(self, patience: float) -> str:
+        """What the processes we started left behind, for the error that reports their end.
+
+        A process loses its sockets a moment before it counts as ended: `patience` (s) is for that moment.
+        """
+        if self._graph and patience:
+            self._graph.wait(patience)
         dead = self._graph.dead if self._graph else []
         return "".join(
-            f"\n{process.name} ended with exit code {process.poll()}; its last lines:\n{process.tail(12)}" for process in dead
+            f"\n{process.name} ended with exit code {process.poll()}; its last lines:\n{process.tail(12)}"
+            for process in dead
         )
 
 

@@ -1,6 +1,7 @@
-"""RX200 Reach in lock-step: steps/s through worker, action and server, over steps/s of the same environment in this process.
+"""RX200 Reach in lock-step: steps/s through worker, action and server, over steps/s of the same environment in this
+process.
 
-    .venv/bin/python test/benchmark/lock_step.py [rounds]
+.venv/bin/python test/benchmark/lock_step.py [rounds]
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     .venv/bin/python test/benchmark/step_round_trip.py [rounds]
 
-All three carry an action of 5 float32 to another process and 28 float32, a reward, two flags and a small info dict back. Ours does
-everything an env server promises on the way: lease, exactly once, validation, typed errors. The three take turns in short rounds, so
-a machine that slows down slows all of them down.
+All three carry an action of 5 float32 to another process and 28 float32, a reward, two flags and a small info dict
+back. Ours does everything an env server promises on the way: lease, exactly once, validation, typed errors. The three
+take turns in short rounds, so a machine that slows down slows all of them down.
 """
 
 from __future__ import annotations
@@ -66,10 +66,15 @@ def stock_server() -> None:
 
     def execute(goal: Any) -> None:
         observation, reward, terminated, truncated, info = env.step(codec.decode(goal.action))
-        server.set_succeeded(StepResult(
-            observation=codec.encode(observation), reward=[reward], terminated=[terminated], truncated=[truncated],
-            info=codec.encode(info),
-        ))
+        server.set_succeeded(
+            StepResult(
+                observation=codec.encode(observation),
+                reward=[reward],
+                terminated=[terminated],
+                truncated=[truncated],
+                info=codec.encode(info),
+            )
+        )
 
     server = actionlib.SimpleActionServer("stock/step", StepAction, execute, False)
     server.start()
@@ -109,7 +114,13 @@ def stock_client() -> Callable[[Any], Any]:
     def step(action: Any) -> Any:
         client.send_goal_and_wait(StepGoal(action=codec.encode(action)))
         result = client.get_result()
-        return codec.decode(result.observation), result.reward[0], result.terminated[0], result.truncated[0], codec.decode(result.info)
+        return (
+            codec.decode(result.observation),
+            result.reward[0],
+            result.terminated[0],
+            result.truncated[0],
+            codec.decode(result.info),
+        )
 
     return step
 
@@ -157,7 +168,10 @@ def report(times: dict[str, list[float]]) -> dict[str, float]:
     print(f"{'step round trip':<18}{'mean':>10}{'median':>10}{'x pipe':>10}")
     for name, values in times.items():
         ratio = statistics.median(v / p for v, p in zip(values, times["pipe"]))
-        print(f"{name:<18}{statistics.mean(values) * 1e3:>7.3f} ms{statistics.median(values) * 1e3:>7.3f} ms{ratio:>10.2f}")
+        print(
+            f"{name:<18}{statistics.mean(values) * 1e3:>7.3f} ms"
+            f"{statistics.median(values) * 1e3:>7.3f} ms{ratio:>10.2f}"
+        )
     over_pipe = statistics.median(u / p for u, p in zip(times["uniros"], times["pipe"]))
     under_stock = statistics.mean(times["stock"]) / statistics.mean(times["uniros"])
     print(f"uniros is {over_pipe:.2f} x the bare pipe, and {under_stock:.0f} x faster than stock actionlib (means)")

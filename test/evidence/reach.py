@@ -1,6 +1,7 @@
 """Learning to reach.
 
-TD3 from scratch through reset and step actions (`config/algorithms/td3_reach.yaml`), then 100 fresh goals at 2 cm without exploration.
+TD3 from scratch through reset and step actions (`config/algorithms/td3_reach.yaml`), then 100 fresh goals at 2 cm
+without exploration.
 """
 
 from __future__ import annotations
@@ -24,23 +25,37 @@ def measure() -> Iterator[Row]:
     for seed in SEEDS:
         yield train(seed)
     drift = zero_action_drift()
-    yield Row("end effector under zero actions for 10 s, largest of 20 starts", "less than 20 mm", f"{drift * 1e3:.1f} mm", drift < DRIFT)
+    yield Row(
+        "end effector under zero actions for 10 s, largest of 20 starts",
+        "less than 20 mm",
+        f"{drift * 1e3:.1f} mm",
+        drift < DRIFT,
+    )
 
 
 def train(seed: int) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        subprocess.run(["rosrun", "uniros", "train", "td3_reach", "--seed", str(seed), "--run-dir", str(run)], check=True)
+        subprocess.run(
+            ["rosrun", "uniros", "train", "td3_reach", "--seed", str(seed), "--run-dir", str(run)], check=True
+        )
         metrics = list(csv.DictReader((run / "metrics.csv").open()))
         judged = list(csv.DictReader((run / "evaluation.csv").open()))
     rate = float(np.mean([row["success"] in ("True", "1", "true") for row in judged]))
     seconds, steps = float(metrics[-1]["seconds"]), int(metrics[-1]["step"])
-    return Row(f"training, seed {seed}", "at least 95 % within 60 s", f"{rate:.0%} of {len(judged)} goals after {steps:,} steps, {seconds:.1f} s",
-               rate >= 0.95 and seconds <= 60)
+    return Row(
+        f"training, seed {seed}",
+        "at least 95 % within 60 s",
+        f"{rate:.0%} of {len(judged)} goals after {steps:,} steps, {seconds:.1f} s",
+        rate >= 0.95 and seconds <= 60,
+    )
 
 
 def zero_action_drift() -> float:
-    """Largest distance (m) from where the end effector was commanded to stay, over 100 cycles of 0.1 s."""
+    """Largest distance (m) from where the end effector was told to stay, over 100 cycles of 0.1 s.
+
+    It is told so in mid-motion, after random actions, so the figure holds the way it takes to stop.
+    """
     worst = 0.0
     with uniros.make("RX200ReachSim-v0") as env:
         for seed in range(20):
@@ -49,9 +64,7 @@ def zero_action_drift() -> float:
             for _ in range(3):
                 observation = env.step(env.action_space.sample())[0]
             start = observation[:3].astype(float)
-            for _ in range(90):
-                observation, _, terminated, truncated, _ = env.step(np.zeros(5, np.float32))
+            for _ in range(100):  # flags ignored: success ends an episode, not the arm
+                observation = env.step(np.zeros(5, np.float32))[0]
                 worst = max(worst, float(np.linalg.norm(observation[:3] - start)))
-                if terminated or truncated:
-                    break
     return worst

@@ -2,8 +2,8 @@
 
     .venv/bin/python test/evidence/run.py [section ...]     only these sections; the others stay as they are
 
-A section is a file beside this one with a docstring (its title, then what it shows) and `measure()`, which yields `Row`s. Each runs
-in a process of its own.
+A section is a file beside this one with a docstring (its title, then what it shows) and `measure()`, which yields
+`Row`s. Each runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -73,8 +73,11 @@ def machine() -> str:
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     debian = Path("/etc/debian_version").read_text().strip()
-    return (f"Measured on {os.cpu_count()} cores ({model.group(1) if model else platform.machine()}), {memory:.0f} GiB, Debian {debian}, "
-            f"Python {platform.python_version()}, no GPU. Absolute times drift on shared machines; ratios are taken side by side in one run.")
+    return (
+        f"Measured on {os.cpu_count()} cores ({model.group(1) if model else platform.machine()}), {memory:.0f} GiB, "
+        f"Debian {debian}, Python {platform.python_version()}, no GPU. Absolute times drift on shared machines; "
+        "ratios are taken side by side in one run."
+    )
 
 
 def write(written: dict[str, str]) -> None:

@@ -40,9 +40,14 @@ def children(env: uniros.GymProxy) -> dict[str, psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize(("victim", "expected"), [
-    ("worker", errors.WorkerDied), ("server", errors.ServerDied), ("master", errors.MasterDied),
-])
+@pytest.mark.parametrize(
+    ("victim", "expected"),
+    [
+        ("worker", errors.WorkerDied),
+        ("server", errors.ServerDied),
+        ("master", errors.MasterDied),
+    ],
+)
 def test_a_killed_process_is_a_typed_error_within_a_second(faulty: Any, victim: str, expected: type) -> None:
     faulty.reset()
     process = children(faulty)[victim]
@@ -68,7 +73,7 @@ def test_a_frozen_server_is_a_timeout_and_its_late_answer_harms_nobody() -> None
         server = children(env)["server"]
         server.suspend()
         start = time.monotonic()
-        with pytest.raises(errors.Timeout, match="within 0.6 s"):
+        with pytest.raises(errors.Timeout, match=r"within 0\.6 s"):
             env.step(LEFT)
         assert time.monotonic() - start < 1.0
         server.resume()
@@ -110,9 +115,17 @@ def test_an_exception_inside_arrives_with_its_traceback_and_the_next_reset_works
     assert faulty.step(LEFT)[1] == 1.0
 
 
-@pytest.mark.parametrize(("action", "expected"), [
-    (6, "6"), (-1, "-1"), (1.5, "1.5"), ("left", "left"), (np.zeros(2), "shape"), (None, "None"),
-])
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        (6, "6"),
+        (-1, "-1"),
+        (1.5, "1.5"),
+        ("left", "left"),
+        (np.zeros(2), "shape"),
+        (None, "None"),
+    ],
+)
 def test_a_bad_action_is_refused_and_the_environment_stays_usable(faulty: Any, action: Any, expected: str) -> None:
     faulty.reset()
     faulty.step(LEFT)
@@ -179,7 +192,8 @@ def test_a_stopped_clock_holds_nobody_up(graph: Any) -> None:
     call(graph.master.uri, "setParam", "/use_sim_time", True)
     clock = subprocess.Popen(
         ["rostopic", "pub", "-r", "20", "/clock", "rosgraph_msgs/Clock", "clock: {secs: 100, nsecs: 0}"],
-        env={**os.environ, **graph.master.env()}, stdout=subprocess.DEVNULL,
+        env={**os.environ, **graph.master.env()},
+        stdout=subprocess.DEVNULL,
     )
     try:
         serve(graph, "CartPole-v1", "/pole")

@@ -13,11 +13,11 @@ from exact import assert_same
 from live import serve
 from stable_baselines3 import DQN, TD3
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
+
+import uniros_learner as uniros
 from uniros_bringup.graph import Graph
 from uniros_env_server import registration
 from uniros_env_server.testing import EnvContract
-
-import uniros_learner as uniros
 
 
 class TestServedPendulum(EnvContract):
@@ -87,10 +87,16 @@ def test_two_masters_do_not_see_each_other() -> None:
             up, down = np.full(5, 0.2, np.float32), np.full(5, -0.2, np.float32)
             here, there = one.step(up)[0], other.step(down)[0]
             assert not np.array_equal(here, there), number
-        nodes = [subprocess.run(
-            ["rosnode", "list"], env={**os.environ, "ROS_MASTER_URI": env._link.address.rpartition(" ")[2]},
-            capture_output=True, text=True, check=True,
-        ).stdout.split() for env in (one, other)]
+        nodes = [
+            subprocess.run(
+                ["rosnode", "list"],
+                env={**os.environ, "ROS_MASTER_URI": env._link.address.rpartition(" ")[2]},
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.split()
+            for env in (one, other)
+        ]
         assert [sum("env_server" in name for name in names) for names in nodes] == [1, 1]
         assert not {n for n in nodes[0] if "learner" in n} & {n for n in nodes[1] if "learner" in n}
 
@@ -105,6 +111,8 @@ observation, _ = env.reset(seed=5)
 print(observation.tolist(), env.step(1)[1])
 env.close()
 """
-    shown = subprocess.run([sys.executable, "-c", script], env={**os.environ, **graph.master.env()}, capture_output=True, text=True)
+    shown = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **graph.master.env()}, capture_output=True, text=True
+    )
     expected = gymnasium.make("CartPole-v1").reset(seed=5)[0].tolist()
     assert shown.stdout.strip() == f"{expected} 1.0", shown.stderr

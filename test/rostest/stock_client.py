@@ -12,6 +12,7 @@ import numpy as np
 import rospy
 import rostest
 from actionlib_msgs.msg import GoalStatus
+
 from uniros_msgs import codec
 from uniros_msgs.msg import Data, ResetAction, ResetGoal, StepAction, StepGoal
 from uniros_msgs.srv import Acquire, Describe, Release
@@ -54,7 +55,10 @@ class StockClient(unittest.TestCase):
         self.assertEqual((state, result.error.kind), (GoalStatus.REJECTED, "StaleStep"))
 
     def test_a_holder_keeps_the_stock_client_out(self) -> None:
-        acquire, release = rospy.ServiceProxy("/pole/env/acquire", Acquire), rospy.ServiceProxy("/pole/env/release", Release)
+        acquire, release = (
+            rospy.ServiceProxy("/pole/env/acquire", Acquire),
+            rospy.ServiceProxy("/pole/env/release", Release),
+        )
         token = acquire(holder="a test", token="", expiry=5.0).token
         state, result = ask(self.reset, ResetGoal())
         self.assertEqual((state, result.error.kind), (GoalStatus.REJECTED, "LeaseHeld"))
@@ -84,9 +88,13 @@ class StockClient(unittest.TestCase):
     def test_describe_and_tools_tell_what_is_served(self) -> None:
         answer = rospy.ServiceProxy("/pole/env/describe", Describe)()
         self.assertEqual((answer.env_id, answer.mode), ("CartPole-v1", "plain"))
-        shown = subprocess.run(["rosmsg", "show", "uniros_msgs/StepGoal"], capture_output=True, text=True, check=True).stdout
+        shown = subprocess.run(
+            ["rosmsg", "show", "uniros_msgs/StepGoal"], capture_output=True, text=True, check=True
+        ).stdout
         self.assertIn("uint32 episode", shown)
-        shown = subprocess.run(["rosservice", "call", "/pole/env/describe"], capture_output=True, text=True, check=True).stdout
+        shown = subprocess.run(
+            ["rosservice", "call", "/pole/env/describe"], capture_output=True, text=True, check=True
+        ).stdout
         self.assertIn("CartPole-v1", shown)
 
 

@@ -32,16 +32,26 @@ class Sampled(gymnasium.Env):
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict]:
         self._count += 1
         info = {
-            "action": action, "count": self._count, "f4": np.float32(0.1), "i2": np.int16(-3), "bool": np.bool_(True),
-            "array": np.arange(6, dtype=np.uint16).reshape(2, 3), "none": None, "nested": {"nan": float("nan"), "t": (1, "x")},
-            "big": 2**80, "bytes": b"\x00\xff", "empty": np.zeros((0, 3)),
+            "action": action,
+            "count": self._count,
+            "f4": np.float32(0.1),
+            "i2": np.int16(-3),
+            "bool": np.bool_(True),
+            "array": np.arange(6, dtype=np.uint16).reshape(2, 3),
+            "none": None,
+            "nested": {"nan": float("nan"), "t": (1, "x")},
+            "big": 2**80,
+            "bytes": b"\x00\xff",
+            "empty": np.zeros((0, 3)),
         }
         reward = [1, np.float32(0.5), np.float64(-1.5), 0.25][self._count % 4]
         return self.observation_space.sample(), reward, np.bool_(False), self._count >= self._length, info
 
 
 SPACES: dict[str, spaces.Space] = {
-    "dict": Dict({"image": Box(0, 255, (4, 4, 3), np.uint8), "pose": Box(-1, 1, (7,), np.float32), "mode": Discrete(3, start=5)}),
+    "dict": Dict(
+        {"image": Box(0, 255, (4, 4, 3), np.uint8), "pose": Box(-1, 1, (7,), np.float32), "mode": Discrete(3, start=5)}
+    ),
     "tuple": Tuple((Box(-np.inf, np.inf, (2,), np.float64), MultiBinary((2, 2)), MultiDiscrete([3, 4]))),
     "text": Text(12, charset="abcXYZ 09"),  # a set of characters would be drawn from in another order in each process
     "graph": Graph(Box(-1, 1, (3,)), Discrete(4)),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from actionlib_msgs.msg import GoalStatus
 from odd_envs import Faulty
+
 from uniros_env_server.lease import Lease
 from uniros_env_server.session import Answer, Session
 from uniros_msgs import codec, wire

@@ -11,6 +11,7 @@ import rospy
 from actionlib_msgs.msg import GoalID, GoalStatus
 from exact import assert_same
 from std_msgs.msg import Header
+
 from uniros_msgs import codec, wire
 from uniros_msgs.msg import (
     Error,
@@ -62,7 +63,9 @@ def test_a_step_result_is_genpys() -> None:
 def test_a_reset_result_is_genpys() -> None:
     reply = wire.ResetReply(wire.Failure("ResetNeeded", "why", "where"), 3, None, {}, STAMPS)
     result = ResetResult(Error(*reply.error), 3, codec.encode(None), codec.encode({}), ROS_STAMPS)
-    expected = ResetActionResult(Header(0, rospy.Time(7, 0), ""), GoalStatus(GoalID(rospy.Time(5, 6), "a"), 5, ""), result)
+    expected = ResetActionResult(
+        Header(0, rospy.Time(7, 0), ""), GoalStatus(GoalID(rospy.Time(5, 6), "a"), 5, ""), result
+    )
     goal = wire.Envelope("a", 0, (5, 6), 0)
     buffer = wire.wrap_result(goal, 5, "", 7.0, wire.pack_reset_reply(reply))
     assert buffer == genpy(expected)

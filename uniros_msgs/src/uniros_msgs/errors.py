@@ -1,7 +1,7 @@
 """The vocabulary of errors: every failure a user can meet, by name, on either side of the wire.
 
-A server answers with the *name* of one of these classes and a message (`uniros_msgs/Error`); the client raises that class.
-Names that are not in this file become `RemoteError`: nothing is imported because a peer says so.
+A server answers with the *name* of one of these classes and a message (`uniros_msgs/Error`); the client raises that
+class. Names that are not in this file become `RemoteError`: nothing is imported because a peer says so.
 """
 
 from __future__ import annotations
@@ -115,11 +115,8 @@ KINDS = _vocabulary()
 
 def by_name(kind: str, message: str, traceback: str = "") -> UnirosError:
     """The error a peer reported, ready to raise; its class is looked up by name, here only."""
-    if kind in KINDS:
-        error = KINDS[kind](message)
-    else:
-        error = RemoteError(f"{kind}: {message}")
+    error = KINDS[kind](message) if kind in KINDS else RemoteError(f"{kind}: {message}")
     error.remote_traceback = traceback
-    if traceback:
-        error.add_note("Traceback on the server's side:\n" + traceback) if hasattr(error, "add_note") else None
+    if traceback and hasattr(error, "add_note"):  # Python 3.11
+        error.add_note("Traceback on the server's side:\n" + traceback)
     return error

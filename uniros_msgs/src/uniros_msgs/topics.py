@@ -1,8 +1,8 @@
 """Topics for the path of every step: raw bytes in and out of rospy, and subscribers that cannot hold anybody up.
 
-A rospy publisher without a queue writes from the calling thread, which is fast, but blocks for ever once a subscriber stops
-reading (a paused `rostopic echo`). `Outlet` never blocks: what a subscriber's socket does not take at once waits in a backlog,
-and a subscriber that leaves it there too long is dropped. Nothing here starts a node.
+A rospy publisher without a queue writes from the calling thread, which is fast, but blocks for ever once a subscriber
+stops reading (a paused `rostopic echo`). `Outlet` never blocks: what a subscriber's socket does not take at once
+waits in a backlog, and a subscriber that leaves it there too long is dropped. Nothing here starts a node.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import threading
 import time
 import warnings
 from collections import deque
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import rospy
 
@@ -39,8 +40,8 @@ def raw(message_class: type) -> type:
 class Inlet:
     """A subscription that hands each message to `callback(raw bytes, caller id)` in the thread that received it.
 
-    rospy makes the connections. Once the first message has come through one, its thread stays here and reads the socket itself:
-    rospy's own way from socket to callback takes longer than everything else on the path of a step.
+    rospy makes the connections. Once the first message has come through one, its thread stays here and reads the
+    socket itself: rospy's own way from socket to callback takes longer than everything else on the path of a step.
     """
 
     def __init__(self, name: str, message_class: type, callback: Callable[[bytes, str], None]):
@@ -102,7 +103,9 @@ class Outlet:
 
     def __init__(self, name: str, message_class: type):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # rospy advises a queue, and with it a thread, against blocking
+            warnings.simplefilter(
+                "ignore", SyntaxWarning
+            )  # rospy advises a queue, and with it a thread, against blocking
             self._publisher = rospy.Publisher(name, message_class, queue_size=None, tcp_nodelay=True)
         self._lock = threading.Lock()
         self._backlogs: dict[Any, _Backlog] = {}

@@ -1,13 +1,15 @@
 """The bytes of an action goal and an action result on the wire, without building message objects.
 
-Goals and results are ordinary `actionlib` messages: byte for byte what genpy would write. Handled here is what lies on the path
-of every step: the envelope (header, goal id, status) and the bodies of `Step` and of a reset's result. All else goes through genpy.
+Goals and results are ordinary `actionlib` messages: byte for byte what genpy would write. Handled here is what lies
+on the path of every step: the envelope (header, goal id, status) and the bodies of `Step` and of a reset's result.
+All else goes through genpy.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Any, NamedTuple, Sequence
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -83,7 +85,7 @@ def _read_text(buffer: bytes, at: int) -> tuple[str, int]:
     return buffer[at + 4 : end].decode(), end
 
 
-# --- envelopes ---------------------------------------------------------------------------------------------------------
+# --- envelopes -------------------------------------------------------------------------------------------------------
 
 
 def wrap_goal(goal_id: bytes, now: float, body: bytes) -> bytes:
@@ -118,7 +120,7 @@ def open_result(buffer: bytes) -> Envelope:
     return Envelope(goal.goal_id, status, goal.stamp, at)
 
 
-# --- the body of a step ------------------------------------------------------------------------------------------------
+# --- the body of a step ----------------------------------------------------------------------------------------------
 
 
 def pack_step_goal(lease: str, episode: int, step: int, action: Any) -> bytes:
@@ -141,15 +143,17 @@ def has_layout(buffer: bytes, at: int) -> bool:
 def pack_step_reply(reply: StepReply) -> bytes:
     """A serialised `StepResult`."""
     numbers, scalars = _pack_scalars(reply.reward, reply.terminated, reply.truncated)
-    return b"".join((
-        _pack_error(reply.error),
-        _2U32.pack(reply.episode, reply.step),
-        codec.dumps(reply.observation),
-        numbers,
-        _text(scalars),
-        codec.dumps(reply.info),
-        _pack_stamps(reply.stamps),
-    ))
+    return b"".join(
+        (
+            _pack_error(reply.error),
+            _2U32.pack(reply.episode, reply.step),
+            codec.dumps(reply.observation),
+            numbers,
+            _text(scalars),
+            codec.dumps(reply.info),
+            _pack_stamps(reply.stamps),
+        )
+    )
 
 
 def unpack_step_reply(buffer: bytes, at: int = 0) -> StepReply:
@@ -164,13 +168,15 @@ def unpack_step_reply(buffer: bytes, at: int = 0) -> StepReply:
 
 def pack_reset_reply(reply: ResetReply) -> bytes:
     """A serialised `ResetResult`."""
-    return b"".join((
-        _pack_error(reply.error),
-        _U32.pack(reply.episode),
-        codec.dumps(reply.observation),
-        codec.dumps(reply.info),
-        _pack_stamps(reply.stamps),
-    ))
+    return b"".join(
+        (
+            _pack_error(reply.error),
+            _U32.pack(reply.episode),
+            codec.dumps(reply.observation),
+            codec.dumps(reply.info),
+            _pack_stamps(reply.stamps),
+        )
+    )
 
 
 def unpack_reset_reply(buffer: bytes, at: int = 0) -> ResetReply:
@@ -209,7 +215,7 @@ def _split(seconds: float) -> tuple[int, int]:
     return whole, int((seconds - whole) * 1e9)
 
 
-# --- reward and flags: readable numbers on the topic, exact Python types for the learner ---------------------------------
+# --- reward and flags: readable numbers on the topic, exact Python types for the learner -----------------------------
 
 _ONE = struct.Struct("<IdI?I?")  # the three arrays of a single environment: reward, terminated, truncated
 _SCALAR_DTYPES = (np.float64, np.bool_, np.bool_)
@@ -221,7 +227,7 @@ def _pack_scalars(*values: Any) -> tuple[bytes, str]:
     reward, terminated, truncated = values
     if type(reward) is float and type(terminated) is bool and type(truncated) is bool:
         return _ONE.pack(1, reward, 1, terminated, 1, truncated), ""
-    arrays = [np.atleast_1d(np.asarray(v, t)).ravel() for v, t in zip(values, _SCALAR_DTYPES)]
+    arrays: list[np.ndarray] = [np.atleast_1d(np.asarray(v, t)).ravel() for v, t in zip(values, _SCALAR_DTYPES)]
     return b"".join(_U32.pack(len(a)) + a.tobytes() for a in arrays), " ".join(map(_scalar_code, values))
 
 
@@ -235,7 +241,7 @@ def _scalar_code(value: Any) -> str:
 
 
 def _unpack_scalars(buffer: bytes, at: int) -> tuple[Sequence[Any], int]:
-    arrays = []
+    arrays: list[np.ndarray] = []
     for dtype in _SCALAR_DTYPES:
         count = _U32.unpack_from(buffer, at)[0]
         arrays.append(np.frombuffer(buffer, dtype, count, at + 4))
