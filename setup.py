@@ -8,7 +8,6 @@ setup(
     license="BSD-3-Clause",
     description="Reinforcement learning for robots through ROS actions",
     packages=find_packages(include=["uniros_bringup*", "uniros_env_server*", "uniros_learner*"]),
-    package_dir={"": "."},
     python_requires=">=3.11",
     entry_points={"gymnasium.envs": ["uniros = uniros_learner.registration:register_envs"]},
 )

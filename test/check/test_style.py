@@ -23,7 +23,7 @@ CATKIN_LINT = ["catkin_lint", "--offline", "--quiet", "--strict", "-W2", *(f"--i
 
 @pytest.mark.parametrize(
     "command",
-    [["ruff", "check", "--quiet"], ["mypy"], [*CATKIN_LINT, "."], [*CATKIN_LINT, "uniros_msgs"]],
+    [["ruff", "check", "--quiet"], ["mypy", "--no-incremental"], [*CATKIN_LINT, "."], [*CATKIN_LINT, "uniros_msgs"]],
     ids=["ruff", "mypy", "catkin_lint uniros", "catkin_lint uniros_msgs"],
 )
 def test_clean(command: list[str]) -> None:
