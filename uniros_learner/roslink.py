@@ -39,8 +39,8 @@ class RosLink:
     """Connected to the env server in namespace `ns`, holding its lease, until `close()`.
 
     `explain(seconds)` may add what is known of a peer that died (the end of its log), and wait that long to find out.
-    Raises ConnectionFailed when no env server answers there within `timeout` seconds, LeaseHeld when another learner has
-    it.
+    Raises ConnectionFailed when no env server answers there within `timeout` seconds, LeaseHeld when another learner
+    has it.
     """
 
     def __init__(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from uniros_learner.roslink import RosLink
 
 log = logging.getLogger(__name__)
-LAST_RESORT = 5.0  # s a tidy end may take
+LAST_RESORT = 3.0  # s a tidy end may take; then the kernel ends what we started
 
 
 @dataclass(frozen=True)
