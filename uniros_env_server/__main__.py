@@ -23,6 +23,7 @@ from uniros_msgs.errors import StartFailed, UnirosError
 
 
 def main() -> int:
+    sys.path.append(os.getcwd())  # as `python -m` has it: your own module beside you can be served by rosrun, too
     rospy.init_node("env_server")
     try:
         env_id = rospy.get_param("~env_id", None)

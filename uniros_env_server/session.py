@@ -100,8 +100,7 @@ class Session:
             if episode == self.episode and step == self.step_count and step and self._stored:
                 return self._stored
             self._expect(episode, step)
-            action = self._read_action(buffer, at)
-            spaces.conform(self.env.action_space, action)  # the environment gets what was sent, as it would in-process
+            action = self._admit(self._read_action(buffer, at))
         except UnirosError as error:
             return self._failed_step(GoalStatus.REJECTED, _refusal(error))
         return self._apply(episode, step, action)
@@ -142,6 +141,11 @@ class Session:
         if wire.has_layout(buffer, at):
             return codec.loads(buffer, at)[0]
         return _from_numbers(self.env.action_space, codec.unpack(buffer, at)[0])
+
+    def _admit(self, action: Any) -> Any:
+        """What the environment gets: what was sent, as it would in-process, but arrays for lists. Raises InvalidAction."""
+        sample = spaces.conform(self.env.action_space, action)
+        return sample if isinstance(action, (list, tuple)) else action
 
     def _check(self, observation: Any) -> None:
         """Raise InvalidObservation unless it belongs to its space; only where the server was asked to look."""

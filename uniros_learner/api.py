@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import os
+import sys
+from pathlib import Path
 from typing import Any
 
 from uniros_learner.proxy import GymProxy, holder
@@ -27,7 +30,7 @@ def make(
     Timeouts in seconds. Everything started here ends with `close()`, or with this process, however it ends.
     Raises StartFailed, with the end of the log, when the environment cannot be constructed.
     """
-    task = Task(namespace(env_id), holder(), env_id, _pack_arguments(kwargs), timeout=start_timeout)
+    task = Task(namespace(env_id), holder(), env_id, _pack_arguments(kwargs), _script_folder(), timeout=start_timeout)
     return GymProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
 
 
@@ -47,6 +50,12 @@ def connect(
     """
     task = Task("/" + ns.strip("/"), holder(), master_uri=master_uri, local_address=local_address, timeout=timeout)
     return GymProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
+
+
+def _script_folder() -> str:
+    """Where the user's script lies, whose neighbours may be served as `module:Class`."""
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    return str(Path(script).resolve().parent) if script else os.getcwd()
 
 
 def _given(**timeouts: float | None) -> dict[str, float]:

@@ -45,6 +45,7 @@ class Task:
     holder: str
     env_id: str = ""
     env_args: str = ""  # constructor arguments: a serialised Data message in base64
+    path: str = ""  # where the learner's script lives: its own modules may be served
     master_uri: str = ""
     local_address: str = ""  # what the robot's machine reaches us at; "" finds it from the route there
     timeout: float = 30.0  # s until connected
@@ -117,7 +118,10 @@ class Worker:
         import_rospy = threading.Thread(target=lambda: __import__("rospy"), daemon=True)
         os.environ.update(master.env())
         import_rospy.start()
-        self._graph.node(command, "env_server", lambda: _served(master.uri, task.ns), task.timeout)
+        path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), task.path]))
+        self._graph.node(
+            command, "env_server", lambda: _served(master.uri, task.ns), task.timeout, env={"PYTHONPATH": path}
+        )
         import_rospy.join()
         return master
 
