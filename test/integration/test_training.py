@@ -19,6 +19,7 @@ from uniros_bringup.graph import Graph
 from uniros_bringup.xmlrpc import call
 from uniros_learner.training.run_folder import CONTENTS
 
+FIGURES = ("success", "final error", "episode length", "return")
 NODES = Path(__file__).resolve().parents[2] / "uniros_learner" / "nodes"
 TINY = [word for change in ("hyperparameters.net_arch=[8]", "hyperparameters.learning_starts=20",
                             "hyperparameters.batch_size=8", "early_stop.window=0", "evaluation.episodes=2")
@@ -103,6 +104,8 @@ def test_a_node_learns_in_the_environment_of_its_master(graph: Graph, tmp_path: 
     assert summary.startswith("TD3 on RX200ReachSim-v0, seed 3: all steps done")
     assert re.fullmatch(r"\d+% of 2 fresh goals", figure(summary, "success"))
     assert re.fullmatch(r"[\d.]+ mm on average, p95 [\d.]+ mm", figure(summary, "final error"))
+    again = finish(command("evaluate", tmp_path / "run", "--master", graph.master.uri, "--ns", "rx200"))
+    assert [figure(again, name) for name in FIGURES] == [figure(summary, name) for name in FIGURES]
 
 
 def test_a_node_refuses_a_parameter_it_does_not_know(graph: Graph) -> None:

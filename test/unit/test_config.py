@@ -61,6 +61,9 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(change: str, near: str)
         ("hyperparameters.activation_fn=rely", "one of relu, tanh"),
         ("hyperparameters=3", "'key: value' lines"),
         ("algorithm=td4", "one of td3"),
+        ("steps=.inf", "a whole number"),
+        ("hyperparameters.net_arch=[64", "the value is not YAML"),
+        ("hyperparameters.gamma.x=1", "does not lead to a setting"),
         ("steps=200", "before learning starts"),
         ("seed=-1", "at least 0"),
         ("evaluation.seed=0", "another"),
@@ -109,9 +112,18 @@ def test_a_run_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "policy.safetensors").read_text() == "precious"
 
 
-def test_the_first_message_does_not_wait_for_pytorch() -> None:
-    code = (
-        "import sys; from uniros_learner.training import train_command, evaluate_command; "
-        "sys.exit(bool({'torch', 'matplotlib', 'rospy'} & set(sys.modules)))"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_the_first_message_does_not_wait_for_pytorch(tmp_path: Path) -> None:
+    code = """
+import sys
+from uniros_learner.training import evaluate_command, train_command
+from uniros_learner.training.terminal import Terminal
+
+class AtFirst(Terminal):
+    def say(self, text):
+        sys.exit(", ".join({"torch", "matplotlib", "rospy"} & set(sys.modules)) or 0)
+
+train_command.run(["train", "--run-dir", sys.argv[1]], AtFirst())
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")

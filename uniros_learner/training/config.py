@@ -122,7 +122,10 @@ def _apply(given: Any, change: str) -> None:
         given = given.setdefault(name, {}) if isinstance(given, dict) else None
     if not isinstance(given, dict):
         raise InvalidConfig(f"{key!r} does not lead to a setting")
-    given[last] = yaml.safe_load(value)
+    try:
+        given[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InvalidConfig(f"{change!r}: the value is not YAML: {error}") from error
 
 
 def dump(config: TrainingConfig) -> str:

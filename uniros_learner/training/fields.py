@@ -88,7 +88,7 @@ def _value(field: dataclasses.Field, hint: Any, given: Any, name: str) -> Any:
     try:
         value = convert(given)
         fits = rule is None or rule.allow(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
         limits = str(rule) if isinstance(rule, OneOf) else f"{expected} {rule or ''}".rstrip()

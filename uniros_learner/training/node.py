@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Callable
 
 import rosgraph
@@ -11,6 +12,7 @@ from uniros_learner.training.fields import refuse_unknown
 from uniros_learner.training.target import NS, require_master
 
 NAME = "learner"
+FAREWELL = 1.0  # s that the master may take to let us go
 
 
 def is_node(argv: list[str]) -> bool:
@@ -53,4 +55,6 @@ def leave() -> None:
     """Take our name off the master: we leave without the clean-up that Python would do at the end."""
     import rospy
 
-    rospy.signal_shutdown("done")
+    farewell = threading.Thread(target=rospy.signal_shutdown, args=("done",), daemon=True)
+    farewell.start()
+    farewell.join(FAREWELL)
