@@ -38,9 +38,9 @@ if __name__ == "__main__":
 
     with uniros.make("my_arm:MyArm") as env:
         observation, _ = env.reset(seed=1)
-        for step in range(1, 100):
-            direction = (observation[2:] - observation[:2]) * 5
+        steps, terminated = 0, False
+        while not terminated:
+            direction = 5 * (observation[2:] - observation[:2])
             observation, reward, terminated, _, _ = env.step(np.clip(direction, -1, 1))
-            if terminated:
-                break
-        print(f"through ROS: reached the goal after {step} steps, {-reward:.3f} m from it")
+            steps += 1
+        print(f"through ROS: reached the goal after {steps} steps, {-reward:.3f} m from it")

@@ -143,7 +143,7 @@ class Session:
         return _from_numbers(self.env.action_space, codec.unpack(buffer, at)[0])
 
     def _admit(self, action: Any) -> Any:
-        """What the environment gets: what was sent, as it would in-process, but arrays for lists. Raises InvalidAction."""
+        """What the environment gets: what was sent, as in-process, but arrays for lists. Raises InvalidAction."""
         sample = spaces.conform(self.env.action_space, action)
         return sample if isinstance(action, (list, tuple)) else action
 
