@@ -160,6 +160,19 @@ def test_a_server_that_dies_because_everything_is_stopped_is_no_error(folder: Ru
     assert run.end is End.STOPPED
 
 
+def test_an_impatient_ctrl_c_leaves_a_policy_too(folder: RunFolder) -> None:
+    def stop() -> bool:
+        if run.steps == 80:
+            raise KeyboardInterrupt
+        return False
+
+    run = trainer(folder, Line(), stop)
+    with pytest.raises(KeyboardInterrupt):
+        run.run()
+    assert run.end is End.STOPPED
+    assert folder.policy.exists()
+
+
 def test_discrete_actions_are_refused(folder: RunFolder) -> None:
     with pytest.raises(InvalidConfig, match=r"td3 needs continuous actions.*Discrete\(2\)"):
         Trainer(CONFIG, gymnasium.make("CartPole-v1"), folder, Terminal(io.StringIO()))

@@ -82,6 +82,9 @@ class Trainer:
                 self.evaluate()
         except Stopped:
             self.end = End.STOPPED
+        except KeyboardInterrupt:
+            self.end = End.STOPPED
+            raise
         except ConnectionFailed:
             if not self._stop():
                 raise
