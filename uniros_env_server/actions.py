@@ -18,6 +18,7 @@ import rospy
 from actionlib_msgs.msg import GoalID, GoalStatus, GoalStatusArray
 from std_msgs.msg import Header
 
+from uniros_env_server.periodic import every
 from uniros_msgs import wire
 from uniros_msgs.topics import Inlet, Outlet
 
@@ -90,7 +91,7 @@ class ActionServer:
         self._status = rospy.Publisher(f"{name}/status", GoalStatusArray, queue_size=1, tcp_nodelay=True)
         self._cancel = rospy.Subscriber(f"{name}/cancel", GoalID, self._receive_cancel, tcp_nodelay=True)
         self._inlet = Inlet(f"{name}/goal", type(kinds.action_goal), self._receive)
-        threading.Thread(target=self._tell_status, name=f"{name} status", daemon=True).start()
+        every(STATUS_PERIOD, self.publish_status, f"{name} status")
 
     # --- incoming ----------------------------------------------------------------------------------------------------
 
@@ -137,14 +138,6 @@ class ActionServer:
                 del self._finished[goal_id]
             goals = [*self._finished.values(), *self._goals.values()]
         self._status.publish(GoalStatusArray(Header(stamp=rospy.Time.now()), [goal.as_status() for goal in goals]))
-
-    def _tell_status(self) -> None:
-        while not rospy.is_shutdown():
-            try:
-                self.publish_status()
-            except rospy.ROSException:  # the topic closes a moment before is_shutdown() says so
-                return
-            time.sleep(STATUS_PERIOD)
 
 
 def _matches(goal: Goal, request: GoalID) -> bool:

@@ -5,8 +5,6 @@ The thread only reads an immutable snapshot, so it can neither delay nor disturb
 
 from __future__ import annotations
 
-import threading
-import time
 from typing import Any
 
 import rospy
@@ -14,6 +12,8 @@ from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from sensor_msgs.msg import JointState
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
+
+from uniros_env_server.periodic import every
 
 PERIOD = 1 / 30  # s
 GOAL_COLOUR = ColorRGBA(0.1, 0.8, 0.2, 0.7)
@@ -29,15 +29,7 @@ class View:
         self._marker = rospy.Publisher("goal_marker", Marker, queue_size=1)
 
     def start(self) -> None:
-        threading.Thread(target=self._run, name="view", daemon=True).start()
-
-    def _run(self) -> None:
-        while not rospy.is_shutdown():
-            try:
-                self._publish()
-            except rospy.ROSException:  # the topics close a moment before is_shutdown() says so
-                return
-            time.sleep(PERIOD)
+        every(PERIOD, self._publish, "view")
 
     def _publish(self) -> None:
         snapshot = self._env.snapshot()
