@@ -9,7 +9,7 @@ import numpy as np
 from uniros_env_server.clock import Clock, LockStepClock
 from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.real_time import Rates, RealTimeClock
-from uniros_env_server.robot_env import RobotTaskEnv
+from uniros_env_server.robot_env import RobotGoalEnv, RobotTaskEnv
 from uniros_env_server.robots.model import RobotModel, load_model
 from uniros_env_server.robots.mujoco import MujocoRobot
 from uniros_env_server.safety import SafetyGate, SafetyLimits
@@ -47,7 +47,8 @@ def assemble(config: ArmConfig, task: Task, goal: bool, render_mode: str | None)
     gate = SafetyGate(model, SafetyLimits.load(config.robot))
     start = np.array([[*model.poses["ready"], model.opening]])
     clock = _clock(config, model, gate)
-    return RobotTaskEnv(task, gate, clock, _targets(config, model), start, goal, render_mode)
+    kind = RobotGoalEnv if goal else RobotTaskEnv
+    return kind(task, gate, clock, _targets(config, model), start, render_mode)
 
 
 def _clock(config: ArmConfig, model: RobotModel, gate: SafetyGate) -> Clock:

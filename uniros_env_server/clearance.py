@@ -13,7 +13,7 @@ from uniros_env_server.tasks.task import Workspace
 
 Flags = NDArray[np.bool_]
 
-PIECES = 4  # of a way, for heights and workspace: between two samples a link strays less than 2 mm from the straight
+PIECES = 4  # of a way, for heights and workspace: an action moves no link more than 2 mm off the straight between two
 FINE_PIECES = 12  # of a way on which links come near to each other
 ROUNDING = 1e-9  # m
 _SHARES = {pieces: np.arange(pieces + 1)[:, None] / pieces for pieces in (PIECES, FINE_PIECES)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from uniros_env_server.clock import Clock, Outcome, Timing
 from uniros_env_server.kinematics import Kinematics
@@ -36,7 +36,7 @@ class Snapshot:
 
 
 class RobotTaskEnv(gymnasium.Env[Any, Array]):
-    """One arm at one task. With `goal=True` observations are those of a goal environment.
+    """One arm at one task.
 
     Episodes begin with the arm at the command `start`, (1, C) rad and m, and end when the task succeeds. Actions are
     numbers from -1 to 1 that move the last executed command; zero means stay. `info` holds `is_success`, `distance` (m
@@ -46,18 +46,18 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - as gymnasium declares it
     remote_attributes = ("mode", "cycle_time", "limits")
-    remote_methods = ("compute_reward", "describe_task")
+    remote_methods: tuple[str, ...] = ("describe_task",)
 
     def __init__(self, task: Task, gate: SafetyGate, clock: Clock, targets: Targets, start: Array,
-                 goal: bool = False, render_mode: str | None = None) -> None:
+                 render_mode: str | None = None) -> None:
         self.task, self.gate, self.clock, self.targets = task, gate, clock, targets
         self.mode, self.cycle_time, self.render_mode = clock.mode, clock.cycle_time, render_mode
-        self._start, self._as_goal = start, goal
+        self._start = start
         self._kinematics = Kinematics(gate.model)
         self.action_space = spaces.Box(-1.0, 1.0, (targets.size,), np.float32)
         inner = task.observation_space(gate.model, targets.size)
         self._low, self._high = inner.low, inner.high
-        self.observation_space = _goal_space(inner) if goal else inner
+        self.observation_space: spaces.Space[Any] = inner
         self._goals: list[Array] = []  # drawn ahead, last one next
         self._goal: Array = np.full((1, 3), np.nan)
         self._outcome: Outcome | None = None
@@ -124,10 +124,6 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
 
     # --- beyond it --------------------------------------------------------------------------------------------------
 
-    def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
-        """Rewards of achieved and desired goals, (N, 3) or (3,) m, for relabelling; see `tasks.relabel`."""
-        return compute_reward(self.task, achieved_goal, desired_goal, info)
-
     def describe_task(self) -> dict[str, Any]:
         """The task's name and parameters, from which `uniros_env_server.tasks.load` makes it again."""
         return self.task.describe()
@@ -183,12 +179,13 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         if not np.isfinite(values).all():
             raise InvalidObservation(f"the robot measured something not finite: positions {state.position.tolist()}, "
                                      f"velocities {state.velocity.tolist()}. Check its joints, then reset")
-        observation: Any = np.minimum(np.maximum(values[0].astype(np.float32), self._low), self._high)
+        observation = np.minimum(np.maximum(values[0].astype(np.float32), self._low), self._high)
         achieved = self.task.achieved(view).astype(np.float32)
-        if self._as_goal:
-            observation = {"observation": observation, "achieved_goal": achieved[0],
-                           "desired_goal": self._goal[0].astype(np.float32)}
-        return observation, achieved.astype(np.float64)
+        return self._presented(observation, achieved[0]), achieved.astype(np.float64)
+
+    def _presented(self, observation: NDArray[np.float32], achieved: NDArray[np.float32]) -> Any:
+        """The observation in the form of the observation space."""
+        return observation
 
     def _info(self, outcome: Outcome, achieved: Array, executed: Array) -> dict[str, Any]:
         distance = float(self.task.distance(achieved, self._goal)[0])
@@ -222,6 +219,21 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         return solution.success & self.gate.safe(solution.q, self.task.workspace)
 
 
-def _goal_space(inner: spaces.Box) -> spaces.Dict:
-    point = spaces.Box(-1.0, 1.0, (3,), np.float32)
-    return spaces.Dict({"observation": inner, "achieved_goal": point, "desired_goal": point})
+class RobotGoalEnv(RobotTaskEnv):
+    """The same as a goal environment: Dict observations and `compute_reward`. Goals are points (m, base frame)."""
+
+    remote_methods = (*RobotTaskEnv.remote_methods, "compute_reward")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        point = spaces.Box(-1.0, 1.0, (3,), np.float32)
+        parts = {"observation": self.observation_space, "achieved_goal": point, "desired_goal": point}
+        self.observation_space = spaces.Dict(parts)
+
+    def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
+        """Rewards of achieved and desired goals, (N, 3) or (3,) m, for relabelling; see `tasks.relabel`."""
+        return compute_reward(self.task, achieved_goal, desired_goal, info)
+
+    def _presented(self, observation: NDArray[np.float32], achieved: NDArray[np.float32]) -> Any:
+        desired = self._goal[0].astype(np.float32)
+        return {"observation": observation, "achieved_goal": achieved, "desired_goal": desired}

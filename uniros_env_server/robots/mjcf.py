@@ -23,13 +23,13 @@ def mjcf(model: RobotModel) -> str:
     root = ET.Element("mujoco", model=model.name)
     ET.SubElement(root, "compiler", angle="radian", autolimits="true", inertiafromgeom="false")
     option = ET.SubElement(root, "option", timestep=numbers(model.simulation["timestep"]), integrator="implicitfast")
-    ET.SubElement(option, "flag", island="disable")
+    ET.SubElement(option, "flag", island="disable", autoreset="disable")  # a broken state is to be seen, not tidied up
     ET.SubElement(ET.SubElement(root, "default"), "geom", contype="0", conaffinity="0")
     world = ET.SubElement(root, "worldbody")
     ET.SubElement(world, "light", pos="0.3 -0.4 1.2", dir="-0.2 0.3 -1")
     ET.SubElement(world, "camera", name="front", pos="0.75 -0.60 0.55", xyaxes="0.62 0.78 0 -0.37 0.29 0.88")
     ET.SubElement(world, "geom", name=TABLE, type="plane", size="1 1 0.1", rgba="0.8 0.78 0.72 1")
-    ET.SubElement(world, "site", name="goal", type="sphere", size="0.02", rgba="0.1 0.7 0.2 0")
+    ET.SubElement(world, "site", name="goal", pos="0 0 1", size="0.02", rgba="0.1 0.7 0.2 0")
     _body(world, model.base, None, np.zeros(3), model)
     contact = ET.SubElement(root, "contact")
     for one, other in touching(model):
