@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 SUPPORT = Path(__file__).parent / "support"
 os.environ["UNIROS_TEST_RUN"] = str(os.getpid())  # inherited by everything a test starts
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
+os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="uniros-test-logs-"))
 sys.path.insert(0, str(SUPPORT))
 
 from live import marked_processes, wait_until  # noqa: E402
