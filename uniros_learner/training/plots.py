@@ -47,9 +47,9 @@ def learning_curve(path: Path, episodes: Sequence[Episode], marks: Sequence[Mark
         axes[-1, column].set_xlim(left=0)
     if told:
         axes[0, 0].set_ylabel("success rate (%)")
+        axes[0, 0].legend(loc="center left", frameon=False)
     axes[-1, 0].set_ylabel("return per episode")
-    for row in axes:
-        row[1].legend(loc="lower right", frameon=False)
+    axes[-1, 1].legend(loc="lower right", frameon=False)
     figure.savefig(path)
 
 
