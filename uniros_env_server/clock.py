@@ -9,6 +9,7 @@ from typing import Protocol
 
 from uniros_env_server.robots.robot import Array, Robot, RobotState
 from uniros_env_server.safety import Decision
+from uniros_msgs.errors import Closed
 
 Decide = Callable[[RobotState, float, float], Decision]  # from the measured state, its age and the time left (s)
 
@@ -65,6 +66,7 @@ class LockStepClock:
         self.robot = robot
         self.cycle_time = cycle_time
         self._latest = robot.state()
+        self._closed = False
 
     @property
     def latest(self) -> RobotState:
@@ -73,12 +75,14 @@ class LockStepClock:
 
     def reset(self, q: Array) -> RobotState:
         """See `Clock.reset`."""
+        self._raise_if_closed()
         self.robot.reset(q)
         self._latest = self.robot.state()
         return self._latest
 
     def cycle(self, decide: Decide) -> Outcome:
         """See `Clock.cycle`. Between two cycles no time passes, so the state is never old."""
+        self._raise_if_closed()
         decision = decide(self._latest, 0.0, self.cycle_time)
         commanded = time.time()
         self.robot.command(decision.command, self.cycle_time)
@@ -91,4 +95,9 @@ class LockStepClock:
 
     def close(self) -> None:
         """See `Clock.close`."""
+        self._closed = True
         self.robot.close()
+
+    def _raise_if_closed(self) -> None:
+        if self._closed:
+            raise Closed("the environment is closed: make it again")

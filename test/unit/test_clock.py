@@ -63,6 +63,15 @@ def test_a_lock_step_cycle_is_exactly_one_cycle_of_physics() -> None:
     clock.close()
 
 
+def test_a_closed_clock_says_so() -> None:
+    clock = LockStepClock(MujocoRobot(MODEL), CYCLE)
+    clock.close()
+    clock.close()
+    for use in (lambda: clock.cycle(turn_waist(0.0)), lambda: clock.reset(START)):
+        with pytest.raises(Closed, match="make it again"):
+            use()
+
+
 def test_a_command_is_a_ramp_that_ends_with_its_duration() -> None:
     robot = MujocoRobot(MODEL)
     robot.reset(START)

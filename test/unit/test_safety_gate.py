@@ -192,6 +192,7 @@ class PlantWatch:
 
     def __init__(self, robot: MujocoRobot) -> None:
         self.physics, self.world = robot.physics, robot.worlds[0]
+        self.steps = 0
         self.fastest = np.zeros(self.physics.nv)
         self.lowest, self.highest = np.full((2, self.physics.nq), [[np.inf], [-np.inf]])
         self.height = self.gap = np.inf
@@ -202,12 +203,13 @@ class PlantWatch:
         robot._integrate = self.integrate  # type: ignore[method-assign]
 
     def integrate(self, steps: int) -> None:
-        for step in range(steps):
+        for _ in range(steps):
             mujoco.mj_step(self.physics, self.world)
             self.fastest = np.maximum(self.fastest, np.abs(self.world.qvel))
             self.lowest = np.minimum(self.lowest, self.world.qpos)
             self.highest = np.maximum(self.highest, self.world.qpos)
-            if step % 25 == 24:
+            self.steps += 1
+            if self.steps % 25 == 0:
                 self.look()
 
     def look(self) -> None:
