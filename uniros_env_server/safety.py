@@ -97,7 +97,6 @@ class SafetyGate:
         moves = refusal == Refusal.NONE
         if moves.any():
             self._check_paths(refusal, moves, measured, setpoint, target, workspace)
-        refusal[(target == setpoint).all(axis=1)] = Refusal.NONE  # staying is never refused
         if not refusal.any():
             return Decision(target, refusal)
         held = np.where(refusal[:, None] > 0, setpoint, target)

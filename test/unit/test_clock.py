@@ -165,6 +165,16 @@ def test_a_real_time_cycle_ends_on_its_deadline_with_the_command_reached(clock: 
     assert abs(waist(outcome.state) - 0.1) < 0.02
 
 
+def test_the_loop_looks_when_a_cycle_ends_whenever_it_began(clock: RealTimeClock) -> None:
+    late = []
+    for wait in (0.0, 0.004, 0.008, 0.012, 0.016):
+        clock.reset(START)
+        time.sleep(wait)
+        begun = time.monotonic()
+        late.append(clock.cycle(turn_waist(0.0)).state.stamp - begun - CYCLE)
+    assert np.median(late) < 0.004  # s, of a loop period of 20 ms
+
+
 def test_an_action_is_commanded_on_arrival_and_not_at_the_next_turn_of_the_loop(clock: RealTimeClock) -> None:
     clock.cycle(turn_waist(0.0))
     delays = []

@@ -98,12 +98,13 @@ def test_emergency_stop_holds_until_it_is_cleared(gate: SafetyGate) -> None:
     state = at(MODEL.poses["ready"])
     target = moved(state, waist=0.05)
     gate.estop()
+    assert refusal(gate, state, state.setpoint.copy()) == "estop", "a learner that stays must hear of it too"
     assert refusal(gate, state, target) == "estop" and gate.watch(state, 0.0) is Refusal.ESTOP
     gate.clear_estop()
     assert refusal(gate, state, target) == "" and gate.watch(state, 0.0) is Refusal.NONE
 
 
-def test_staying_is_never_refused(gate: SafetyGate) -> None:
+def test_staying_where_no_motion_would_be_allowed_is_not_refused(gate: SafetyGate) -> None:
     state = at(MODEL.poses["sleep"])  # folded: closer than any margin
     assert refusal(gate, state, state.setpoint.copy(), Reach().workspace) == ""
 
