@@ -1,0 +1,61 @@
+"""Packets to and from an emulated arm in lock-step, by register names."""
+
+from __future__ import annotations
+
+from uniros_env_server.emulation.arm import EmulatedArm
+from uniros_env_server.emulation.control_table import Register
+from uniros_env_server.emulation.packets import Instruction, Packet, PacketReader, frame
+
+BROADCAST = 0xFE
+ALL = (1, 2, 3, 4, 5, 6, 7)
+
+
+def word(number: int) -> bytes:
+    return number.to_bytes(2, "little")
+
+
+class Host:
+    """Whoever sits at the other end of the bus."""
+
+    def __init__(self, arm: EmulatedArm) -> None:
+        self.arm = arm
+
+    def register(self, servo: int, name: str) -> Register:
+        return next(s for s in self.arm.servos if s.place.number == servo).table.model.registers[name]
+
+    def ask(self, number: int, instruction: int, parameters: bytes = b"") -> list[Packet]:
+        """The status packets that come back."""
+        return list(PacketReader().feed(self.arm.exchange(frame(number, instruction, parameters))))
+
+    def error(self, number: int, instruction: int, parameters: bytes = b"") -> int:
+        """The error byte of the one status packet that comes back."""
+        (answer,) = self.ask(number, instruction, parameters)
+        assert answer.instruction == Instruction.STATUS and answer.number == number
+        return answer.parameters[0]
+
+    def write(self, servo: int, name: str, value: int) -> int:
+        """The error byte."""
+        register = self.register(servo, name)
+        return self.error(servo, Instruction.WRITE, word(register.address) + register.encode(value))
+
+    def read(self, servo: int, name: str) -> int:
+        """The value, from a read without any error."""
+        register = self.register(servo, name)
+        (answer,) = self.ask(servo, Instruction.READ, word(register.address) + word(register.size))
+        assert answer.parameters[0] & 0x7F == 0
+        return register.decode(answer.parameters[1:])
+
+    def sync_write(self, name: str, values: dict[int, int]) -> None:
+        register = self.register(1, name)
+        rows = b"".join(bytes([servo]) + register.encode(value) for servo, value in values.items())
+        assert self.ask(BROADCAST, Instruction.SYNC_WRITE, word(register.address) + word(register.size) + rows) == []
+
+    def sync_read(self, name: str, servos: tuple[int, ...] = ALL) -> dict[int, int]:
+        register = self.register(servos[0], name)
+        request = word(register.address) + word(register.size) + bytes(servos)
+        answers = self.ask(BROADCAST, Instruction.SYNC_READ, request)
+        return {answer.number: register.decode(answer.parameters[1:]) for answer in answers}
+
+    def switch_on(self) -> None:
+        """Torque on all servos, which stay where they are."""
+        self.sync_write("torque_enable", dict.fromkeys(ALL, 1))
