@@ -1,6 +1,14 @@
-"""Packets to and from an emulated arm in lock-step, by register names."""
+"""Both ends of a Dynamixel bus for tests: packets by register names in lock-step, and ports of dynamixel-sdk."""
 
 from __future__ import annotations
+
+import contextlib
+import select
+import termios
+from collections.abc import Iterator
+
+import serial
+from dynamixel_sdk import PortHandler
 
 from uniros_env_server.emulation.arm import EmulatedArm
 from uniros_env_server.emulation.control_table import Register
@@ -59,3 +67,24 @@ class Host:
     def switch_on(self) -> None:
         """Torque on all servos, which stay where they are."""
         self.sync_write("torque_enable", dict.fromkeys(ALL, 1))
+
+
+class PatientPort(PortHandler):
+    """dynamixel-sdk's own port, but asleep while it waits."""
+
+    def readPort(self, length: int) -> bytes:
+        left = self.packet_timeout - self.getTimeSinceStart()  # ms
+        select.select([self.ser.fileno()], [], [], max(0.0, left / 1e3))
+        return self.ser.read(length)
+
+
+@contextlib.contextmanager
+def opened(path: str, port: type[PortHandler] = PatientPort) -> Iterator[PortHandler]:
+    """A port at the servos' speed."""
+    handler = port(path)
+    assert handler.openPort() and handler.setBaudRate(1_000_000)
+    try:
+        yield handler
+    finally:
+        with contextlib.suppress(OSError, termios.error, serial.SerialException):
+            handler.closePort()
