@@ -5,6 +5,7 @@ The thread only reads an immutable snapshot, so it can neither delay nor disturb
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import rospy
@@ -43,7 +44,8 @@ class View:
                 state.effort[0].tolist(),
             )
         )
-        self._marker.publish(self._sphere(snapshot.goal))
+        if not math.isnan(snapshot.goal[0]):  # there is none before the first reset
+            self._marker.publish(self._sphere(snapshot.goal))
 
     def _sphere(self, goal: Any) -> Marker:
         diameter = 2 * self._env.task.tolerance

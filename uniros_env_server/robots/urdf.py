@@ -16,12 +16,23 @@ COLOURS = ("0.15 0.15 0.17 1", "0.55 0.57 0.60 1")
 def urdf(model: RobotModel) -> str:
     """The robot as URDF text, link names prefixed with `<name>/`. The same description gives the same text, always."""
     robot = ET.Element("robot", name=model.name)
+    robot.extend(_root(model))
     for number, link in enumerate(model.links.values()):
         robot.append(_link(link, model, COLOURS[number % 2]))
     for joint in model.joints.values():
         robot.append(_joint(joint, model))
     ET.indent(robot)
     return '<?xml version="1.0"?>\n' + ET.tostring(robot, encoding="unicode") + "\n"
+
+
+def _root(model: RobotModel) -> list[ET.Element]:
+    """A massless link below the base: KDL, and with it robot_state_publisher, cannot have a root with an inertia."""
+    root = f"{model.name}/base_footprint"
+    joint = ET.Element("joint", name="base_footprint", type="fixed")
+    ET.SubElement(joint, "parent", link=root)
+    ET.SubElement(joint, "child", link=f"{model.name}/{model.base}")
+    ET.SubElement(joint, "origin", xyz="0 0 0", rpy="0 0 0")
+    return [ET.Element("link", name=root), joint]
 
 
 def numbers(values: object) -> str:
