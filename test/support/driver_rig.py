@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import itertools
 import json
 import socket
 import sys
 import time
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Self
 
 from live import wait_until
+
 from uniros_bringup.graph import Graph
 from uniros_bringup.process import Process, spawn
 from uniros_bringup.xmlrpc import CallFailed, call
@@ -116,7 +119,7 @@ class Rig:
         """End everything."""
         self.graph.stop()
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -125,7 +128,7 @@ class Rig:
 
 def jump(positions: list[list[float]]) -> float:
     """The greatest step (rad) of any joint between two messages of joint_states."""
-    return max((abs(b - a) for one, two in zip(positions, positions[1:]) for a, b in zip(one, two)), default=0.0)
+    return max((abs(b - a) for one, two in itertools.pairwise(positions) for a, b in zip(one, two)), default=0.0)
 
 
 def pause(seconds: float) -> None:

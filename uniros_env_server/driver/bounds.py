@@ -20,7 +20,7 @@ class Bounds:
     lag: float  # s, a moving servo is this far behind: the lead may be greater by this times the speed
 
     def reachable(self, target: np.ndarray, measured: np.ndarray | None, velocity: np.ndarray) -> np.ndarray:
-        """The position nearest to `target` within the limits and the lead; `velocity` (rad/s) is the set-point's."""
+        """The position nearest to `target` within the limits and the lead; `velocity` (rad/s) is the path's there."""
         position = np.clip(target, self.lower, self.upper)
         if measured is None:
             return position

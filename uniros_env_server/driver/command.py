@@ -12,6 +12,7 @@ from uniros_env_server.driver.linkage import Linkage
 from uniros_env_server.driver.trajectory import LEAST_TIME, Points
 
 MIRROR_TOLERANCE = 1e-3  # m, left and right finger of one command must agree this well
+MOST_POINTS = 1000  # of one command: planning them must not hold the loop up
 CLAMP_SLACK = 1e-6  # rad
 
 
@@ -45,6 +46,8 @@ class Joints:
         """The command in a message; joints it leaves out stay at `held` (J,) rad. Raises Refused."""
         if not message.points:
             return Command(None)
+        if len(message.points) > MOST_POINTS:
+            raise Refused(f"{len(message.points)} points, a command may have at most {MOST_POINTS}: send it in parts")
         names = self._names(message.joint_names)
         times = _times(message.points)
         positions = _table(message.points, "positions", names)

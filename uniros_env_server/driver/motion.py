@@ -134,7 +134,8 @@ class Motion:
         """The set-point (rad) `dt` s later; `measured` (rad) is where the axes are, None when that is not known."""
         ahead = [follower.ahead(dt) for follower in self.followers]
         target = np.concatenate([sample.position for sample in ahead])
-        reachable = self.bounds.reachable(target, measured, self.velocity)
+        wanted = np.concatenate([sample.velocity for sample in ahead])
+        reachable = self.bounds.reachable(target, measured, wanted)
         inside = np.clip(target, self.bounds.lower, self.bounds.upper)
         for follower, sample in zip(self.followers, ahead):
             if follower.patient and follower.path and not np.allclose(reachable[follower.axes], inside[follower.axes]):

@@ -8,7 +8,7 @@ import numpy as np
 
 STRETCHES = 4  # attempts to slow a path down until it keeps the speed limit
 SPEED_SLACK = 1.001
-SAMPLES = 24  # per segment, where its speed is looked at
+SAMPLES = 25  # per segment, where its speed is looked at
 LEAST_TIME = 1e-3  # s
 
 
