@@ -67,6 +67,11 @@ class RobotFault(UnirosError):
     """Raised when a robot cannot go on: stale state, emergency stop, a dead control loop. The arm holds."""
 
 
+class NoPath(UnirosError):
+    """Raised when no safe way to a goal was found in the time given. The message says what is in the way; nothing
+    moved."""
+
+
 # --- what happened to the processes in between ---------------------------------------------------------------------
 
 
