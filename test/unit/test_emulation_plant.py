@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import mujoco
 import numpy as np
 import pytest
 from dynamixel import ALL, Host
 
 from uniros_env_server.emulation.arm import EmulatedArm
+from uniros_env_server.emulation.distances import Distances
 from uniros_env_server.emulation.faults import FAULTS, FaultRefused
 from uniros_env_server.emulation.robot import EmulatedRobot
 from uniros_env_server.emulation.trajectory import Trajectory
@@ -181,6 +183,44 @@ def test_the_truth_measures_what_the_gate_measures() -> None:
         poses = collision.poses(np.array([pose]))
         assert collision.height(poses)[0] == pytest.approx(arm.truth().table, abs=0.004)
         assert collision.gap(poses)[0] <= arm.truth().links + 1e-6
+
+
+def test_distances_between_links_are_those_of_their_surfaces() -> None:
+    """Against the nearest of many points on both surfaces, which are never nearer and hardly farther apart."""
+    chance = np.random.default_rng(3)
+    arm = EmulatedArm()
+    physics, world = arm.plant.physics, arm.plant.world
+    geoms = {physics.geom(number).name: number for number in range(physics.ngeom)}
+    names = [("base_link_0", "left_finger_link_0"), ("base_link_0", "wrist_link_0"),
+             ("upper_arm_link_0", "gripper_link_0")]
+    pairs = [(geoms[one], geoms[other]) for one, other in names]
+    distances = Distances(physics, pairs)
+    low, high = MODEL.limits(MODEL.arm)
+    for _ in range(10):
+        arm.plant.put(chance.uniform(low, high), 0.03)
+        measured = distances.measure(world)
+        for pair, distance in zip(pairs, measured, strict=True):
+            one, other = (surface(physics, world, geom, chance) for geom in pair)
+            sampled = float(np.sqrt(((one[:, None] - other) ** 2).sum(axis=2).min()))
+            assert distance < 0.005 or 0.0 <= sampled - distance < 0.015
+
+
+def surface(physics: mujoco.MjModel, world: mujoco.MjData, geom: int, chance: np.random.Generator) -> np.ndarray:
+    """(1500, 3) points (m) on a box or a capsule, where it is now."""
+    size, points = physics.geom_size[geom], chance.normal(size=(1500, 3))
+    if physics.geom_type[geom] == mujoco.mjtGeom.mjGEOM_BOX:
+        local = points / np.abs(points).max(axis=1, keepdims=True)
+        face = np.abs(local) == 1.0
+        local = np.where(face, np.sign(local), chance.uniform(-1, 1, local.shape)) * size
+    else:
+        middle = chance.uniform(-size[1], size[1], 1500)
+        ball = points / np.linalg.norm(points, axis=1, keepdims=True)
+        around = points * [1, 1, 0] / np.linalg.norm(points[:, :2], axis=1, keepdims=True)
+        end = np.sign(ball[:, 2]) * size[1]
+        at_end = chance.random(1500) < 0.5
+        local = size[0] * np.where(at_end[:, None], ball, around)
+        local[:, 2] += np.where(at_end, end, middle)
+    return local @ world.geom_xmat[geom].reshape(3, 3).T + world.geom_xpos[geom]
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------

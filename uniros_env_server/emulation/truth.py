@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from uniros_env_server.emulation.distances import Distances
 from uniros_env_server.emulation.plant import Plant
 from uniros_env_server.robots.mjcf import TABLE, touching
 from uniros_env_server.robots.model import Array
-
-FAR = 1.0  # m, distances between links are measured up to this
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +40,7 @@ class Witness:
         pairs = [tuple(map(plant.physics.geom, pair)) for pair in touching(plant.model)]
         self._feet = [int(other.id) for one, other in pairs if one.name == TABLE]
         self._meeting = [(int(one.id), int(other.id)) for one, other in pairs if one.name != TABLE]
+        self._apart = Distances(plant.physics, self._meeting)
         self._box = np.array([plant.physics.geom_type[foot] == mujoco.mjtGeom.mjGEOM_BOX for foot in self._feet])
         self._size = plant.physics.geom_size[self._feet]
         self.reset()
@@ -74,13 +74,13 @@ class Witness:
 
     def _distances(self) -> tuple[tuple[float, int], tuple[float, int, int]]:
         """(m, geom) nearest to the table, (m, geom, geom) of the two nearest links."""
-        world, physics = self._plant.world, self._plant.physics
-        mujoco.mj_kinematics(physics, world)
+        world = self._plant.world
+        mujoco.mj_kinematics(self._plant.physics, world)
         heights = world.geom_xpos[self._feet, 2] - self._reach(world.geom_xmat[self._feet, 6:9])
         lowest = int(np.argmin(heights))
-        links = min((mujoco.mj_geomDistance(physics, world, one, other, FAR, None), one, other)
-                    for one, other in self._meeting)
-        return (float(heights[lowest]), self._feet[lowest]), links
+        gaps = self._apart.measure(world)
+        nearest = int(np.argmin(gaps))
+        return (float(heights[lowest]), self._feet[lowest]), (float(gaps[nearest]), *self._meeting[nearest])
 
     def _reach(self, upright: Array) -> Array:
         """(F,) m that geoms reach below their centres; upright: (F, 3) bottom rows of their rotations."""
