@@ -20,7 +20,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from uniros_env_server.driver.control_types import ACTION, control_types
+from uniros_env_server.driver.control_types import ACTION, STATE, control_types
 
 NS = "/rx200"
 ARM = ["waist", "shoulder", "elbow", "wrist_angle", "wrist_rotate"]
@@ -42,6 +42,8 @@ class Hands:
         self._publishers = {name: rospy.Publisher(f"{NS}/{name}/command", JointTrajectory, queue_size=10)
                             for name in ("arm_controller", "gripper_controller")}
         self._client: Any = None
+        self._setpoints: deque = deque(maxlen=20000)
+        self._watched: Any = None
 
     def _on_joints(self, message: JointState) -> None:
         with self._lock:
@@ -61,7 +63,22 @@ class Hands:
         with self._lock:
             self._states.append((time.time(), message.data))
 
+    def _on_controller(self, message: Any) -> None:
+        with self._lock:
+            self._setpoints.append((time.time(), list(message.desired.positions), list(message.actual.positions)))
+
     # For tests.
+
+    def watch_setpoint(self) -> None:
+        """Keep what arm_controller/state says from now on."""
+        if self._watched is None:
+            self._watched = rospy.Subscriber(f"{NS}/arm_controller/state", control_types()[STATE], self._on_controller,
+                                             tcp_nodelay=True)
+
+    def setpoints(self, since: float = 0.0) -> list[tuple[float, list[float], list[float]]]:
+        """(arrival, desired, actual) positions of the arm's joints."""
+        with self._lock:
+            return [entry for entry in self._setpoints if entry[0] >= since]
 
     def connected(self) -> bool:
         return all(p.get_num_connections() for p in self._publishers.values()) and bool(self._joints)

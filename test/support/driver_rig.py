@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import itertools
 import json
 import socket
 import sys
@@ -103,9 +102,11 @@ class Rig:
             assert good, text
         good, text = self.operator.torque(True)
         assert good, text
-        self.operator.send([{"time": 2.5, "positions": READY}])
-        self.wait_for("following")
-        self.wait_for("holding", timeout=10.0)
+        if max(abs(now - then) for now, then in zip(self.operator.joints()[-1][3], READY)) > 0.03:
+            self.operator.send([{"time": 1.5, "positions": READY}])
+            self.wait_for("following")
+            self.wait_for("holding", timeout=10.0)
+        wait_until(self.standstill, 3.0)
 
     def wait_for(self, state: str, timeout: float = 5.0) -> float:
         """Seconds until the driver is in a state."""
