@@ -15,6 +15,7 @@ from dynamixel_sdk import COMM_RX_CORRUPT, COMM_RX_TIMEOUT, COMM_SUCCESS, Packet
 from live import wait_until
 
 from uniros_env_server.emulation.bus import EmulatedBus
+from uniros_env_server.emulation.packets import frame
 
 DXL = PacketHandler(2.0)
 TORQUE, ERRORS, WATCHDOG, PROFILE, GOAL, POSITION = 64, 70, 98, 112, 116, 132
@@ -50,6 +51,29 @@ def test_a_pulled_adapter_hangs_up_and_comes_back_under_its_name(bus: EmulatedBu
     bus.fault("clear")
     with opened(bus.port) as port:
         assert DXL.ping(port, 1)[1] == COMM_SUCCESS
+
+
+def test_a_link_never_replaces_what_is_not_an_emulators(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name, words in (("file", "already"), ("link", "already"), ("no/folder", "no folder")):
+        with pytest.raises(ValueError, match=words):
+            EmulatedBus(link=str(tmp_path / name))
+
+
+def test_a_packet_may_come_byte_by_byte_but_not_with_a_pause(bus: EmulatedBus, port: PortHandler) -> None:
+    ping = frame(1, 1)
+    for byte in ping:
+        port.writePort(bytes([byte]))
+        time.sleep(0.001)
+    wait_until(lambda: port.getBytesAvailable() == 14, timeout=1.0)
+    port.clearPort()
+    port.writePort(ping[:5])
+    time.sleep(0.1)
+    port.writePort(ping[5:])
+    time.sleep(0.05)
+    assert port.getBytesAvailable() == 0
+    assert DXL.ping(port, 1)[1] == COMM_SUCCESS
 
 
 def test_a_cut_cable_is_silence_at_an_open_port(bus: EmulatedBus, port: PortHandler) -> None:

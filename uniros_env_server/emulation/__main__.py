@@ -24,7 +24,11 @@ def main() -> int:
     done = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
-    with EmulatedBus(arguments.robot, arguments.link, **changes) as bus:
+    try:
+        arm = EmulatedBus(arguments.robot, arguments.link, **changes)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+    with arm as bus:
         sys.stdout.write(bus.port + "\n")
         sys.stdout.flush()
         done.wait()

@@ -58,7 +58,7 @@ class EmulatedBus:
         self._lock = threading.Condition()  # notified when the adapter was pulled out or put back
         self._wake, self._waker = os.pipe()
         self._origin = self._heard = self._complained = 0.0  # s, monotonic
-        self._running = False
+        self._running = self._closed = False
         self._thread = threading.Thread(target=self._run, name="emulated-bus", daemon=True)
 
     @property
@@ -75,8 +75,10 @@ class EmulatedBus:
         return self
 
     def close(self) -> None:
-        """Let the port vanish and stop."""
-        self._running = False
+        """Let the port vanish and stop. Harmless when repeated."""
+        if self._closed:
+            return
+        self._closed, self._running = True, False
         self._nudge()
         if self._thread.ident:
             self._thread.join(CLOSING_TIME)

@@ -10,12 +10,18 @@ from pathlib import Path
 SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in
           (9600, 57600, 115200, 1000000, 2000000, 3000000, 4000000) if hasattr(termios, f"B{rate}")}
 READ_SIZE = 4096
+PTYS = "/dev/pts/"
 
 
 class SerialPort:
-    """A pty; `link` (if not empty) is a symbolic link to it, as udev makes one for a real adapter."""
+    """A pty; `link` (if not empty) is a symbolic link to it, as udev makes one for a real adapter.
+
+    Raises ValueError for a link that cannot be made, or that would replace anything but an emulator's old one.
+    """
 
     def __init__(self, link: str = "") -> None:
+        if link:
+            _check_link(link)
         self.link = link
         self.path = ""
         self._master = self._slave = -1
@@ -69,3 +75,11 @@ class SerialPort:
             os.write(self._master, data)
         except BlockingIOError:
             return
+
+
+def _check_link(link: str) -> None:
+    folder = os.path.dirname(link) or "."
+    if not os.path.isdir(folder):
+        raise ValueError(f"there is no folder {folder} for the link {link}")
+    if os.path.lexists(link) and not (os.path.islink(link) and os.readlink(link).startswith(PTYS)):
+        raise ValueError(f"{link} is there already and no link to an emulated port: choose another path")
