@@ -7,7 +7,7 @@ from typing import Any
 
 from uniros_env_server.data import load_yaml
 from uniros_env_server.emulation.faults import Fault, Scene, Trouble, cause
-from uniros_env_server.emulation.instructions import Answer, Instructions
+from uniros_env_server.emulation.instructions import Answer, carry_out
 from uniros_env_server.emulation.packets import Packet, PacketReader
 from uniros_env_server.emulation.plant import Plant
 from uniros_env_server.emulation.servo import Power, Servo
@@ -39,7 +39,6 @@ class EmulatedArm:
         self.servos = [Servo(place, motor, self.settings, load_ticks(robot), (eeprom or {}).get(place.number, {}))
                        for place, motor in zip(places, self.plant.motors, strict=True)]
         self.trouble = Trouble(self.settings.seed)
-        self._instructions = Instructions(self.servos)
         self._scene = Scene(self.trouble, self.servos, self.plant)
         self._witness = Witness(self.plant, max(1, round(DISTANCES_EVERY / self.settings.tick)))
         self._bauds = load_yaml("dynamixel", "x430.yaml")["baud_rates"]
@@ -75,7 +74,7 @@ class EmulatedArm:
             return []
         hearing = [servo for servo in self.servos
                    if servo.awake(self.now) and self._bauds[servo.table["baud_rate"]] == baud]
-        return self.trouble.answering(self._instructions.carry_out(arrived, hearing, self.now))
+        return self.trouble.answering(carry_out(arrived, hearing, self.now))
 
     def exchange(self, data: bytes, baud: int = 1_000_000) -> bytes:
         """The bytes that come back for whole packets, without any line between: for tests in lock-step."""
