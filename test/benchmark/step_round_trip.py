@@ -26,7 +26,7 @@ from uniros_bringup.graph import Graph
 from uniros_bringup.xmlrpc import call
 
 HERE = Path(__file__).parent
-STEPS = {"pipe": 400, "uniros": 400, "stock": 12}  # per round
+STEPS = {"pipe": 2000, "uniros": 2000, "stock": 25}  # per round
 
 
 class Echo(gymnasium.Env):

@@ -22,7 +22,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent.parent / "docs" / "results.md"
 MARK = "<!-- section {} -->"
-sys.path[:0] = [str(HERE), str(HERE.parent / "benchmark"), str(HERE.parent / "support")]
+PATHS = [str(HERE), str(HERE.parent / "benchmark"), str(HERE.parent / "support")]
+sys.path[:0] = PATHS
+os.environ["PYTHONPATH"] = os.pathsep.join([*PATHS, os.environ.get("PYTHONPATH", "")])  # for the servers, too
 
 
 @dataclass(frozen=True)
