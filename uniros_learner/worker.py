@@ -68,9 +68,10 @@ class Worker:
 
     def run(self) -> None:
         try:
-            first = self._frames.receive()
-            if first is not None:
-                self._relay(Task.unpack(first.payload))
+            with suppress(ConnectionError):  # a learner that was killed resets the connection
+                first = self._frames.receive()
+                if first is not None:
+                    self._relay(Task.unpack(first.payload))
         finally:
             threading.Timer(LAST_RESORT, lambda: os._exit(1)).start()  # our children die with us, come what may
             self._cleanup.close()
@@ -175,8 +176,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: connection.shutdown(socket.SHUT_RDWR))
     connection = socket.socket(fileno=int(sys.argv[1]))
     _end_with(int(sys.argv[2]), connection)
-    Worker(connection).run()
-    os._exit(0)  # rospy leaves threads that would hold the process
+    try:
+        Worker(connection).run()
+    finally:
+        os._exit(0)  # rospy leaves threads that would hold the process
 
 
 if __name__ == "__main__":
