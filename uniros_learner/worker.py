@@ -178,8 +178,9 @@ def main() -> None:
     _end_with(int(sys.argv[2]), connection)
     try:
         Worker(connection).run()
-    finally:
-        os._exit(0)  # rospy leaves threads that would hold the process
+    except Exception:  # noqa: BLE001 - for the log that WorkerDied quotes
+        traceback.print_exc()
+    os._exit(0)  # rospy leaves threads that would hold the process
 
 
 if __name__ == "__main__":
