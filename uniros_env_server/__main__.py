@@ -21,10 +21,13 @@ from uniros_env_server.server import EnvServer
 from uniros_msgs import codec
 from uniros_msgs.errors import StartFailed, UnirosError
 
+SWITCH_INTERVAL = 5e-4  # s; a control loop must not wait 5 ms, Python's own value, for its turn among our threads
+
 
 def main() -> int:
     sys.path.append(os.getcwd())  # as `python -m` has it: your own module beside you can be served by rosrun, too
     rospy.init_node("env_server")
+    sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         env_id = rospy.get_param("~env_id", None)
         if not env_id:
@@ -34,6 +37,7 @@ def main() -> int:
         env = load(env_id, read_arguments())
         attach_view(env)
         server = EnvServer(env, env_id, rospy.get_param("~check_observations", False))
+        attach_health(env, server)
     except UnirosError as error:
         rospy.logfatal("%s: %s", type(error).__name__, error)
         return 1
@@ -58,6 +62,14 @@ def attach_view(env: Any) -> None:
         from uniros_env_server.view import View
 
         View(env.unwrapped).start()
+
+
+def attach_health(env: Any, server: EnvServer) -> None:
+    """Publish on /diagnostics how a robot's loop is."""
+    if hasattr(env.unwrapped, "timing_report"):
+        from uniros_env_server.health import Health
+
+        Health(env.unwrapped, server.lease).start()
 
 
 def run() -> None:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from uniros_env_server.clock import Clock, LockStepClock
+from uniros_env_server.homing import Homing
 from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.planning.planner import make_planner
 from uniros_env_server.real_time import Rates, RealTimeClock
 from uniros_env_server.robot_env import RobotGoalEnv, RobotTaskEnv
 from uniros_env_server.robots.model import RobotModel, load_model
@@ -31,6 +33,7 @@ class ArmConfig:
     real_time: bool = False
     cycle_time: float = 0.1  # s, of an action
     control_rate: float = 50.0  # Hz, of the control loop in real time
+    phase_lock: bool = True  # whether the cycles of an arm that is measured by somebody else end with a measurement
 
     def __post_init__(self) -> None:
         if self.action_type not in ACTION_TYPES:
@@ -41,23 +44,61 @@ class ArmConfig:
             raise ValueError(f"cycle_time must be {CYCLE_TIMES[0]} to {CYCLE_TIMES[1]} s, not {self.cycle_time}")
 
 
+@dataclass(frozen=True)
+class Connection:
+    """Where an arm's driver is, relative to the node's namespace, and what may be done with it."""
+
+    allow_motion: bool = False  # consent to move an arm that may be real
+    joint_states: str = "joint_states"
+    arm_command: str = "arm_controller/command"
+    gripper_command: str = "gripper_controller/command"  # "" leaves the gripper alone
+    planner: str = "builtin"  # builtin | moveit
+    patience: float = 15.0  # s, for the driver to appear
+
+
 def assemble(config: ArmConfig, task: Task, goal: bool, render_mode: str | None) -> RobotTaskEnv:
     """The environment of one simulated arm. Raises ValueError for figures that do not fit together."""
     model = load_model(config.robot)
     gate = SafetyGate(model, SafetyLimits.load(config.robot))
-    start = np.array([[*model.poses["ready"], model.opening]])
-    clock = _clock(config, model, gate)
-    kind = RobotGoalEnv if goal else RobotTaskEnv
-    return kind(task, gate, clock, _targets(config, model), start, render_mode)
-
-
-def _clock(config: ArmConfig, model: RobotModel, gate: SafetyGate) -> Clock:
     robot = MujocoRobot(model)
-    if not config.real_time:
-        return LockStepClock(robot, config.cycle_time)
+    clock = RealTimeClock(robot, _rates(config, gate), gate.watch) if config.real_time else LockStepClock(
+        robot, config.cycle_time)
+    return _environment(config, task, goal, render_mode, gate, clock)
+
+
+def assemble_real(config: ArmConfig, task: Task, goal: bool, render_mode: str | None, connection: Connection
+                  ) -> RobotTaskEnv:
+    """The environment of an arm behind a driver, in a ROS node. Raises RobotFault when no driver appears."""
+    from uniros_env_server.consent import forbidden  # they need ROS, a simulation does not
+    from uniros_env_server.robots.ros_control import Patience, RosControlRobot, Topics
+
+    model = load_model(config.robot)
+    limits = SafetyLimits.load(config.robot, "real")
+    gate = SafetyGate(model, limits)
+    planner = make_planner(connection.planner, config.robot, limits=limits)
+    try:
+        topics = Topics(connection.joint_states, connection.arm_command, connection.gripper_command)
+        robot = RosControlRobot(model, topics, Patience(age=limits.state_age, appear=connection.patience))
+    except BaseException:
+        planner.close()
+        raise
+    clock = RealTimeClock(robot, _rates(config, gate), gate.watch, latching=True)
+    homing = Homing(clock, gate, planner, robot.driver.torque_on, forbidden(connection.allow_motion))
+    return _environment(config, task, goal, render_mode, gate, clock, homing)
+
+
+def _environment(config: ArmConfig, task: Task, goal: bool, render_mode: str | None, gate: SafetyGate, clock: Clock,
+                 homing: Homing | None = None) -> RobotTaskEnv:
+    model = gate.model
+    start = np.array([[*model.poses["ready"], model.opening]])
+    kind = RobotGoalEnv if goal else RobotTaskEnv
+    return kind(task, gate, clock, _targets(config, model), start, render_mode, homing)
+
+
+def _rates(config: ArmConfig, gate: SafetyGate) -> Rates:
     slowest = float(gate.speeds.min())
     least_ramp = config.cycle_time * min(1.0, config.action_scale / slowest)
-    return RealTimeClock(robot, Rates(config.cycle_time, config.control_rate, least_ramp), gate.watch)
+    return Rates(config.cycle_time, config.control_rate, least_ramp, config.phase_lock)
 
 
 def _targets(config: ArmConfig, model: RobotModel) -> Targets:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from uniros_env_server.loop_record import LoopRecord
+from uniros_env_server.refusal import NAMES
 from uniros_env_server.robots.robot import Array, Robot, RobotState
 from uniros_env_server.safety import Decision
 from uniros_msgs.errors import Closed
@@ -39,6 +41,7 @@ class Clock(Protocol):
     mode: str  # lock_step | real_time
     cycle_time: float  # s
     robot: Robot
+    record: LoopRecord
 
     @property
     def latest(self) -> RobotState:
@@ -47,8 +50,14 @@ class Clock(Protocol):
     def reset(self, q: Array) -> RobotState:
         """Bring the arms to rest at the command q, (N, C), and return where they are."""
 
-    def cycle(self, decide: Decide) -> Outcome:
-        """Carry out what `decide` makes of the present state; return when the action cycle has ended."""
+    def cycle(self, decide: Decide, arrived: float | None = None) -> Outcome:
+        """Carry out what `decide` makes of the present state; return when the action cycle has ended.
+
+        arrived: s, monotonic, when the action came; now, unless given.
+        """
+
+    def clear(self) -> None:
+        """Acknowledge a fault. Raises RobotFault while it lasts."""
 
     def cancel(self) -> None:
         """Hold the arms and let a waiting `cycle` return now; may be called from any thread."""
@@ -65,6 +74,7 @@ class LockStepClock:
     def __init__(self, robot: Robot, cycle_time: float) -> None:
         self.robot = robot
         self.cycle_time = cycle_time
+        self.record = LoopRecord(1 / cycle_time)
         self._latest = robot.state()
         self._closed = False
 
@@ -80,11 +90,15 @@ class LockStepClock:
         self._latest = self.robot.state()
         return self._latest
 
-    def cycle(self, decide: Decide) -> Outcome:
+    def clear(self) -> None:
+        """Nothing to do: what is wrong with physics does not last beyond a reset."""
+
+    def cycle(self, decide: Decide, arrived: float | None = None) -> Outcome:
         """See `Clock.cycle`. Between two cycles no time passes, so the state is never old."""
         self._raise_if_closed()
         decision = decide(self._latest, 0.0, self.cycle_time)
         commanded = time.time()
+        self.record.refuse(NAMES[code] for code in decision.refusal)
         self.robot.command(decision.command, self.cycle_time)
         self.robot.advance(self.cycle_time)
         self._latest = self.robot.state()

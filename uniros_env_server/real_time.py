@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from uniros_env_server.clock import Decide, Outcome, Timing
-from uniros_env_server.refusal import Refusal
+from uniros_env_server.loop_record import LoopRecord
+from uniros_env_server.refusal import NAMES, Refusal
 from uniros_env_server.robots.robot import Array, Robot, RobotState
 from uniros_env_server.safety import Decision
 from uniros_msgs.errors import Closed, RobotFault
 
+TROUBLE = {Refusal.ESTOP: "the emergency stop is in force: call env/clear_estop when it is safe",
+           Refusal.STATE: "the arm's state is too old, or not finite"}
 Watch = Callable[[RobotState, float], Refusal]  # from a state and its age (s) to a reason to hold, or NONE
 
 MOST_CATCH_UP = 1.0  # s of simulated time that is made up for at most, after the process was stopped
@@ -32,6 +35,7 @@ class Rates:
     cycle_time: float = 0.1  # s, of an action cycle
     control_rate: float = 50.0  # Hz, of the control loop
     least_ramp: float = 0.0  # s, an action with less time left than this is too late for its cycle
+    phase_lock: bool = True  # whether cycles end just when a new measurement has come
 
     def __post_init__(self) -> None:
         periods = self.cycle_time * self.control_rate
@@ -58,10 +62,13 @@ class Grid:
         """Whether there was an action yet."""
         return self._origin is not None
 
-    def assign(self, now: float) -> float:
-        """The end (s, monotonic) of the cycle that an action arriving now belongs to. The first one sets the grid."""
+    def assign(self, now: float, later: float = 0.0) -> float:
+        """The end (s, monotonic) of the cycle that an action arriving now belongs to.
+
+        The first one sets the grid, and its own cycle is `later` (s) longer than the others.
+        """
         if self._origin is None:
-            self._origin = now
+            self._origin = now + later
         cycle = self._rates.cycle_time
         number = math.floor((now - self._origin) / cycle) + 1
         if self._origin + number * cycle - now < self._rates.least_ramp:
@@ -87,13 +94,19 @@ class RealTimeClock:
 
     An action is commanded the moment it arrives, as a ramp that ends with its cycle; `cycle` returns the snapshot taken
     then. The grid of cycles begins with the first action after a reset. While no action comes, the arm holds.
+
+    latching: what keeps the arm from being driven, between `engage` and `clear`, is a fault: the arm holds, whoever
+    waits or comes gets a RobotFault, and that stays so until `clear`. Without it the gate's refusals must do.
     """
 
     mode = "real_time"
 
-    def __init__(self, robot: Robot, rates: Rates, watch: Watch) -> None:
+    def __init__(self, robot: Robot, rates: Rates, watch: Watch, latching: bool = False) -> None:
         self.robot = robot
         self.cycle_time = rates.cycle_time
+        self.record = LoopRecord(rates.control_rate)
+        self._latching = latching
+        self._engaged = False
         self._rates = rates
         self._watch = watch
         self._inbox: SimpleQueue[Callable[[float], None]] = SimpleQueue()  # called by the loop with the time
@@ -116,9 +129,18 @@ class RealTimeClock:
         state: RobotState = self._ask(lambda reply, now: self._reset(reply, q))
         return state
 
-    def cycle(self, decide: Decide) -> Outcome:
-        """See `Clock.cycle`. Raises RobotFault when the loop has died or hangs, and whatever `decide` raises."""
-        arrived = time.monotonic()
+    def engage(self) -> RobotState:
+        """From now on the arm is to be driven. Raises RobotFault when it cannot be, or a fault is not cleared."""
+        state: RobotState = self._ask(self._engage)
+        return state
+
+    def clear(self) -> None:
+        """Acknowledge a fault; the arm is driven again after the next `engage`. Raises RobotFault while it lasts."""
+        self._ask(self._clear)
+
+    def cycle(self, decide: Decide, arrived: float | None = None) -> Outcome:
+        """See `Clock.cycle`. Raises RobotFault when the loop has died or hangs, or the robot cannot go on."""
+        arrived = time.monotonic() if arrived is None else arrived
         outcome: Outcome = self._ask(lambda reply, now: self._begin(reply, decide, arrived, now))
         return outcome
 
@@ -177,6 +199,7 @@ class RealTimeClock:
         self._passed = now
         if now >= self._tick:
             period = 1 / self._rates.control_rate
+            self.record.turn(self._tick, now)
             self._tick += period * (math.floor((now - self._tick) / period) + 1)
             self._look(now)
         if request is not None:
@@ -186,6 +209,8 @@ class RealTimeClock:
         """Measure, watch, and end the cycle whose time has come."""
         self._latest = self.robot.state()
         reason = self._watch(self._latest, self._latest.age())
+        if self._latching and self._engaged and not self.record.fault:
+            self._fail(self.robot.trouble() or TROUBLE.get(reason, ""))
         if reason:
             self.robot.hold()
             if self._running:
@@ -194,12 +219,42 @@ class RealTimeClock:
         if self._running and now >= self._running.end - EARLY:
             self._finish(self._running, cancelled=False)
 
+    def _fail(self, trouble: str) -> None:
+        """Hold because of a fault, if there is one, and tell whoever waits."""
+        if not trouble:
+            return
+        self.record.fault = trouble
+        self.record.faults += 1
+        self.robot.hold()
+        if self._running:
+            self._running.reply.put(_fault(trouble))
+            self._running = None
+
+    def _engage(self, reply: SimpleQueue[Any], now: float) -> None:
+        trouble = self.record.fault or self.robot.trouble()
+        if trouble and self._latching:
+            reply.put(_fault(trouble))
+            return
+        if not self._engaged:
+            self.robot.settle()
+        self._engaged = True
+        self._latest = self.robot.state()
+        reply.put(self._latest)
+
+    def _clear(self, reply: SimpleQueue[Any], now: float) -> None:
+        trouble = self.robot.trouble()
+        if trouble:
+            reply.put(RobotFault(f"it is still so: {trouble}"))
+            return
+        self.record.fault, self._engaged = "", False
+        reply.put(None)
+
     def _begin(self, reply: SimpleQueue[Any], decide: Decide, arrived: float, now: float) -> None:
         """Command an action and let its cycle run."""
-        first = not self._grid.started
-        end = self._grid.assign(now)
-        if first:
-            self._tick = now + 1 / self._rates.control_rate  # cycles end when the loop looks
+        if self.record.fault:
+            reply.put(_fault(self.record.fault))
+            return
+        end = self._assign(now)
         self._latest = self.robot.state()
         try:
             decision = decide(self._latest, self._latest.age(), end - now)
@@ -208,14 +263,33 @@ class RealTimeClock:
             return
         self.robot.command(decision.command, end - now)
         timing = Timing(time.time(), time.monotonic() - arrived, self._grid.overruns)
+        self.record.note("command_delay", timing.command_delay)
+        self.record.refuse(NAMES[code] for code in decision.refusal)
         self._running = _Running(reply, decision, timing, end)
+
+    def _assign(self, now: float) -> float:
+        """The end (s, monotonic) of the cycle of an action that comes now; cycles end when the loop looks."""
+        before, period = self._grid.overruns, 1 / self._rates.control_rate
+        if self._grid.started:
+            end = self._grid.assign(now)
+        else:
+            end = now + self._rates.cycle_time
+            later = self.robot.next_sample(end) - end if self._rates.phase_lock else 0.0
+            end = self._grid.assign(now, later)
+            self._tick = now + period + later
+        self.record.overruns += self._grid.overruns - before
+        return end
 
     def _finish(self, running: _Running, cancelled: bool) -> None:
         self._running = None
         running.reply.put(Outcome(running.decision, self._latest, running.timing, cancelled))
 
     def _reset(self, reply: SimpleQueue[Any], q: Array) -> None:
-        self.robot.reset(q)
+        try:
+            self.robot.reset(q)
+        except RobotFault as error:  # an arm that cannot jump, and is not there
+            reply.put(error)
+            return
         self._grid = Grid(self._rates)
         self._latest = self.robot.state()
         reply.put(self._latest)
@@ -228,3 +302,7 @@ class RealTimeClock:
 
     def _close(self, now: float) -> None:
         self._ended = Closed("the environment is closed: make it again")
+
+
+def _fault(trouble: str) -> RobotFault:
+    return RobotFault(f"{trouble}. The arm holds. When that is mended: env/clear_estop, then reset")

@@ -12,6 +12,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from uniros_env_server.clock import Clock, Outcome, Timing
+from uniros_env_server.homing import Homing, Progress
 from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.refusal import NAMES
 from uniros_env_server.robots.robot import Array, RobotState
@@ -46,13 +47,17 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - as gymnasium declares it
     remote_attributes = ("mode", "cycle_time", "limits")
-    remote_methods: tuple[str, ...] = ("describe_task",)
+    remote_methods: tuple[str, ...] = ("describe_task", "timing_report")
 
     def __init__(self, task: Task, gate: SafetyGate, clock: Clock, targets: Targets, start: Array,
-                 render_mode: str | None = None) -> None:
+                 render_mode: str | None = None, homing: Homing | None = None) -> None:
+        """homing: how the arm is brought to its start, where it cannot be put there."""
         self.task, self.gate, self.clock, self.targets = task, gate, clock, targets
         self.mode, self.cycle_time, self.render_mode = clock.mode, clock.cycle_time, render_mode
-        self._start = start
+        self._start, self._homing = start, homing
+        self.has_driver = homing is not None  # that publishes the arm's joints
+        self.on_progress: Progress = lambda share, phase: None  # told how a reset goes on
+        self.arrival: float | None = None  # s, monotonic, when the next step's action came, if it came from elsewhere
         self._kinematics = Kinematics(gate.model)
         self.action_space = spaces.Box(-1.0, 1.0, (targets.size,), np.float32)
         inner = task.observation_space(gate.model, targets.size)
@@ -68,12 +73,16 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Bring the arm to its start and draw a goal, or take the one in options["goal"], (3,) m in the base frame.
 
-        Raises ValueError for a goal that the arm does not reach safely.
+        Raises ValueError for a goal that the arm does not reach safely. An arm that cannot be put there but must go may
+        raise what `Homing.bring` does; it holds then.
         """
         super().reset(seed=seed)
         if seed is not None:
             self._goals = []
         self._goal = self._given_goal(options) if options and "goal" in options else self._next_goal()
+        self._outcome = None
+        if self._homing:
+            self._homing.bring(self._start, self.on_progress)
         state = self.clock.reset(self._start)
         nothing = Decision(state.setpoint, np.zeros(1, dtype=np.int8))
         self._outcome = Outcome(nothing, state, Timing())
@@ -98,7 +107,8 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
             target = self.targets.target(before, wanted)
             return self.gate.check(state, age, target, duration, self.task.workspace)
 
-        outcome = self._outcome = self.clock.cycle(decide)
+        arrival, self.arrival = self.arrival, None
+        outcome = self._outcome = self.clock.cycle(decide, arrival)
         executed = self.targets.executed(before, outcome.state.setpoint)
         observation, achieved = self._see(outcome.state, executed)
         reward = self.task.reward(achieved, self._goal, outcome.decision.refusal)
@@ -117,6 +127,8 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
 
     def close(self) -> None:
         """Let go of the robot; the arm holds. Harmless when repeated."""
+        if self._homing:
+            self._homing.close()
         self.clock.close()
         if self._painter is not None:
             self._painter.close()
@@ -146,7 +158,9 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         return timing.commanded, state.wall, time.monotonic() - state.stamp, timing.overruns
 
     def cancel(self) -> None:
-        """Hold the arm and let a waiting step return now; may be called from any thread."""
+        """Hold the arm and let a waiting step or reset return now; may be called from any thread."""
+        if self._homing:
+            self._homing.cancel()
         self.clock.cancel()
 
     def estop(self) -> None:
@@ -154,8 +168,20 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         self.gate.estop()
 
     def clear_estop(self) -> None:
-        """End the emergency stop. The arm stays where it is until the next action."""
+        """End the emergency stop, and acknowledge a fault. The arm stays where it is until it is told to move.
+
+        Raises RobotFault when what was wrong still is.
+        """
         self.gate.clear_estop()
+        self.clock.clear()
+
+    def timing_report(self, fresh: bool = False) -> dict[str, Any]:
+        """How well the control loop keeps its times: see `LoopRecord.report`. fresh: forget them afterwards."""
+        record = self.clock.record
+        report = record.report()
+        if fresh:
+            record.clear()
+        return report
 
     # --- the parts of a step ----------------------------------------------------------------------------------------
 
@@ -194,6 +220,7 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
                                 "executed_action": executed[0].astype(np.float32)}
         if self.mode == "real_time":
             commanded, measured, age, overruns = self.stamps()
+            self.clock.record.note("observation_age", age)
             info |= {"commanded": commanded, "measured": measured, "observation_age": age, "overruns": overruns,
                      "command_delay": outcome.timing.command_delay, "cancelled": outcome.cancelled}
         return info

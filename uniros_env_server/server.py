@@ -93,7 +93,7 @@ class EnvServer:
             except (struct.error, UnicodeDecodeError, MalformedData) as error:
                 answer = self._failure(goal, MalformedData(f"the goal cannot be decoded: {error}"), GoalStatus.REJECTED)
             self._running = None
-            if goal.cancelled and answer.status == GoalStatus.SUCCEEDED:
+            if goal.cancelled and answer.status in (GoalStatus.SUCCEEDED, GoalStatus.ABORTED):
                 answer = answer._replace(status=GoalStatus.PREEMPTED)
         goal.finish(answer.status, answer.body, answer.text, patient=not self.lease.holder)
 
@@ -104,9 +104,13 @@ class EnvServer:
         request = ResetGoal()
         request.deserialize(goal.buffer[goal.body :])
         goal.feedback(ResetFeedback(0.0, "resetting"))
+        if hasattr(self.env.unwrapped, "on_progress"):
+            self.env.unwrapped.on_progress = lambda share, phase: goal.feedback(ResetFeedback(share, phase))
         return self.session.reset(request)
 
     def _do_step(self, goal: Goal) -> Answer:
+        if hasattr(self.env.unwrapped, "arrival"):
+            self.env.unwrapped.arrival = goal.received
         return self.session.step(goal.buffer, goal.body)
 
     def _cancel(self, goal: Goal) -> None:

@@ -21,12 +21,12 @@ GOAL_COLOUR = ColorRGBA(0.1, 0.8, 0.2, 0.7)
 
 
 class View:
-    """Publishes `joint_states` and `goal_marker` of one arm, in the robot's namespace, at 30 Hz."""
+    """Publishes `goal_marker` of one arm, in its namespace, at 30 Hz, and `joint_states` where no driver does."""
 
     def __init__(self, env: Any, frame: str = "rx200/base_link"):
         self._env = env
         self._frame = frame
-        self._states = rospy.Publisher("joint_states", JointState, queue_size=1)
+        self._states = None if env.has_driver else rospy.Publisher("joint_states", JointState, queue_size=1)
         self._marker = rospy.Publisher("goal_marker", Marker, queue_size=1)
 
     def start(self) -> None:
@@ -35,15 +35,16 @@ class View:
     def _publish(self) -> None:
         snapshot = self._env.snapshot()
         state = snapshot.state
-        self._states.publish(
-            JointState(
-                Header(stamp=rospy.Time.from_sec(state.wall)),
-                state.names,
-                state.position[0].tolist(),
-                state.velocity[0].tolist(),
-                state.effort[0].tolist(),
+        if self._states is not None:
+            self._states.publish(
+                JointState(
+                    Header(stamp=rospy.Time.from_sec(state.wall)),
+                    state.names,
+                    state.position[0].tolist(),
+                    state.velocity[0].tolist(),
+                    state.effort[0].tolist(),
+                )
             )
-        )
         if not math.isnan(snapshot.goal[0]):  # there is none before the first reset
             self._marker.publish(self._sphere(snapshot.goal))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from uniros_bringup.companions import company
 from uniros_learner.proxy import GymProxy, holder
 from uniros_learner.worker import Task, namespace
 from uniros_msgs import codec
@@ -22,15 +24,23 @@ def make(
     start_timeout: float = START_TIMEOUT,
     step_timeout: float | None = None,
     reset_timeout: float | None = None,
+    master_uri: str = "",
+    local_address: str = "",
     **kwargs: Any,
 ) -> GymProxy:
     """Start a ROS master and an env server of our own for `env_id`, and return the environment.
 
     env_id: a registered gymnasium id, or `module:Class`; `kwargs` go to its constructor.
+    master_uri: start only the env server, on the master that runs there: a robot's, on this machine or another; then
+    local_address is ours as that machine reaches it, "" finds it from the route there.
+    An id ending in Real-v0 gets an emulated arm unless port=... names a serial device, or master_uri its driver's
+    master: those need allow_motion=True, and raise MotionNotAllowed without.
     Timeouts in seconds. Everything started here ends with `close()`, or with this process, however it ends.
     Raises StartFailed, with the end of the log, when the environment cannot be constructed.
     """
-    task = Task(namespace(env_id), holder(), env_id, _pack_arguments(kwargs), _script_folder(), timeout=start_timeout)
+    needed = company(env_id, kwargs, elsewhere=bool(master_uri))
+    task = Task(namespace(env_id), holder(), env_id, _pack_arguments(needed.arguments), _script_folder(),
+                [asdict(node) for node in needed.nodes], master_uri, local_address, start_timeout)
     return GymProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
 
 

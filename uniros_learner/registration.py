@@ -11,7 +11,8 @@ from typing import Any
 from gymnasium.core import Env
 from gymnasium.envs.registration import register, registry
 
-IDS = ("RX200ReachSim-v0", "RX200ReachGoalSim-v0", "RX200ReacherSim-v0", "RX200ReacherGoalSim-v0")
+IDS = tuple(f"RX200{task}{goal}{world}-v0" for world in ("Sim", "Real") for task in ("Reach", "Reacher")
+            for goal in ("", "Goal"))
 
 
 def register_envs() -> None:

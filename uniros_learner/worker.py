@@ -18,8 +18,8 @@ import sys
 import threading
 import traceback
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from uniros_bringup.graph import Graph
 from uniros_bringup.master import Master
@@ -39,13 +39,17 @@ LAST_RESORT = 3.0  # s a tidy end may take; then the kernel ends what we started
 
 @dataclass(frozen=True)
 class Task:
-    """What a worker shall connect to. With `env_id` it starts a master and an env server of its own first."""
+    """What a worker shall connect to.
+
+    With `env_id` it starts an env server first, the nodes that this needs, and unless `master_uri` names one, a master.
+    """
 
     ns: str
     holder: str
     env_id: str = ""
     env_args: str = ""  # constructor arguments: a serialised Data message in base64
     path: str = ""  # where the learner's script lives: its own modules may be served
+    nodes: list[dict[str, Any]] = field(default_factory=list)  # of uniros_bringup.companions
     master_uri: str = ""
     local_address: str = ""  # what the robot's machine reaches us at; "" finds it from the route there
     timeout: float = 30.0  # s until connected
@@ -100,18 +104,23 @@ class Worker:
 
     def _connect(self, task: Task) -> RosLink:
         """A RosLink. rospy takes its master from the environment, so it is imported only when that is known."""
-        master = (
-            Master.at(task.master_uri, address=task.local_address or None) if not task.env_id else self._start(task)
-        )
+        joined = Master.at(task.master_uri, address=task.local_address or None) if task.master_uri else None
+        master = self._start(task, joined) if task.env_id else joined
+        assert master is not None
         os.environ.update(master.env())
         from uniros_learner.roslink import RosLink
 
         return RosLink(task.ns, task.holder, task.timeout, self._explain)
 
-    def _start(self, task: Task) -> Master:
-        """A private master with an env server on it, which is given time to load while rospy is imported here."""
-        self._graph = self._cleanup.enter_context(Graph())
+    def _start(self, task: Task, joined: Master | None) -> Master:
+        """An env server, on a private master unless one is joined; it may load while rospy is imported here."""
+        self._graph = self._cleanup.enter_context(Graph(joined))
         master = self._graph.master
+        for companion in task.nodes:
+            for name, value in companion["parameters"].items():
+                call(master.uri, "setParam", f"{task.ns}/{companion['name']}/{name}", value)
+            place = [f"__name:={companion['name']}", f"__ns:={task.ns}"]
+            self._graph.node([*companion["command"], *place], companion["name"])
         node = f"{task.ns}/env_server"
         for name, value in (("env_id", task.env_id), ("env_args_encoded", task.env_args)):
             call(master.uri, "setParam", f"{node}/{name}", value)
@@ -121,10 +130,17 @@ class Worker:
         import_rospy.start()
         path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), task.path]))
         self._graph.node(
-            command, "env_server", lambda: _served(master.uri, task.ns), task.timeout, env={"PYTHONPATH": path}
+            command, "env_server", lambda: self._ready(master.uri, task.ns), task.timeout, env={"PYTHONPATH": path}
         )
         import_rospy.join()
         return master
+
+    def _ready(self, uri: str, ns: str) -> bool:
+        """Whether the env server answers. Raises StartFailed when a node it needs has ended meanwhile."""
+        assert self._graph is not None
+        if any(process.name != "env_server" for process in self._graph.dead):
+            raise StartFailed(f"a node that the environment needs has ended:{self._explain(0.0)}")
+        return _served(uri, ns)
 
     def _explain(self, patience: float) -> str:
         """What the processes we started left behind, for the error that reports their end.

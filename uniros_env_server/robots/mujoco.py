@@ -88,6 +88,17 @@ class MujocoRobot:
         if steps > ramp:
             self._integrate(steps - ramp)
 
+    def settle(self) -> None:
+        """See `Robot.settle`. Nobody else moves these arms: there is nothing to forget."""
+
+    def trouble(self) -> str:
+        """See `Robot.trouble`. What can go wrong with physics is seen in its state."""
+        return ""
+
+    def next_sample(self, after: float) -> float:
+        """See `Robot.next_sample`. Physics can be looked at any time."""
+        return after
+
     def close(self) -> None:
         """See `Robot.close`."""
         self.worlds = []

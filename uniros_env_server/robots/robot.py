@@ -57,7 +57,7 @@ class RobotState:
 
 
 class Robot(Protocol):
-    """A batch of N arms of one model, behind five verbs. Not thread-safe: one thread owns a robot."""
+    """A batch of N arms of one model, behind a few verbs. Not thread-safe: one thread owns a robot."""
 
     model: RobotModel
     num: int  # N
@@ -76,6 +76,15 @@ class Robot(Protocol):
 
     def advance(self, duration: float) -> None:
         """Let `duration` seconds pass: physics where there is a simulator, nothing where time passes by itself."""
+
+    def settle(self) -> None:
+        """Forget what was commanded: the set-point is where the arms are measured."""
+
+    def trouble(self) -> str:
+        """Why the arms cannot be driven on, for a person to read; empty when they can. Never waits."""
+
+    def next_sample(self, after: float) -> float:
+        """The first monotonic moment (s) from `after` on at which a new measurement will just have come."""
 
     def close(self) -> None:
         """Let go of everything held. The robot holds its last set-point."""

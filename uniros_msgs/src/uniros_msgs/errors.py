@@ -72,6 +72,10 @@ class NoPath(UnirosError):
     moved."""
 
 
+class MotionNotAllowed(UnirosError):
+    """Raised when an arm that may be real shall move, and nobody has agreed to that (allow_motion=True)."""
+
+
 # --- what happened to the processes in between ---------------------------------------------------------------------
 
 
