@@ -162,10 +162,10 @@ def trajectory(points: list[dict], names: list[str], stamp: float) -> JointTraje
     return message
 
 
-def main() -> None:
+def main(make: type[Hands] = Hands) -> None:
     connection = Connection(int(sys.argv[1]))
     rospy.init_node("operator", disable_signals=True)
-    hands = Hands()
+    hands = make()
     while True:
         try:
             name, args, kwargs = connection.recv()

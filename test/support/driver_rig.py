@@ -24,15 +24,15 @@ WATCHDOG = 0.1  # s, of the servos (servos.yaml)
 
 
 class Operator:
-    """Calls the methods of driver_operator.Hands in a process of its own."""
+    """Calls the methods of driver_operator.Hands, or of another module's, in a process of its own."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, module: str = "driver_operator") -> None:
         ours, theirs = socket.socketpair()
         self._connection = Connection(ours.detach())
         with theirs:
             number = theirs.fileno()
             log = graph.log_dir / "operator.log"
-            self.process = spawn([sys.executable, "-m", "driver_operator", str(number)], graph.master.env(), log,
+            self.process = spawn([sys.executable, "-m", module, str(number)], graph.master.env(), log,
                                  "operator", [number])
         graph.nodes.append(self.process)
 
@@ -50,12 +50,14 @@ class Operator:
 class Rig:
     """Everything, started. `start`: the pose that the arm lies in; eeprom: settings that are wrong, by servo id."""
 
+    hands = "driver_operator"  # the module that the operator runs
+
     def __init__(self, start: str = "sleep", eeprom: dict[int, dict[str, int]] | None = None, **driver: Any) -> None:
         self.graph = Graph()
         self._set("emulator/start", start)
         if eeprom:
             self._set("emulator/eeprom", {str(servo): values for servo, values in eeprom.items()})
-        self.operator = Operator(self.graph)
+        self.operator = Operator(self.graph, self.hands)
         self.emulator = self.graph.node(
             [sys.executable, "-c", "from uniros_env_server.emulation.node import run; run()", f"__ns:={NS}",
              "__name:=emulator"], "emulator")
