@@ -50,7 +50,7 @@ def test_joint_states_are_complete_in_order_and_fresh(rig: Rig) -> None:
     assert len(messages) > 100  # 200 when nobody else needs the CPU
     assert all(names == ORDER for _, _, names, *_ in messages)
     stamps = [stamp for stamp, *_ in messages]
-    assert all(later - earlier > 0.5 * PERIOD for earlier, later in itertools.pairwise(stamps))
+    assert all(later - earlier > 1e-3 for earlier, later in itertools.pairwise(stamps))
     ages = [arrival - stamp for stamp, arrival, *_ in messages]
     assert min(ages) > 0.0005  # stamped with the middle of the exchange, not with the time of publishing
     assert np.median(ages) < 0.01

@@ -101,6 +101,16 @@ def test_freezing_stops_at_once_where_the_arm_is_and_holding_axes_stay() -> None
     assert np.array_equal(m.setpoint, held)
 
 
+def test_freezing_lets_go_of_what_blocks_the_arm() -> None:
+    m = motion()
+    send(m, m.arm, 1.0, 0.0, time=1.0)
+    for _ in range(200):
+        m.step(np.zeros(AXES), DT)
+    assert m.setpoint[0] > 0.29
+    m.freeze(np.zeros(AXES), "blocked")
+    assert m.setpoint[0] == 0.0
+
+
 def test_braking_comes_to_rest_smoothly() -> None:
     m = motion()
     send(m, m.arm, 0.75, 0.0)

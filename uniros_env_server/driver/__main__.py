@@ -86,11 +86,10 @@ def drive(argv: list[str]) -> int:
         tuning: dict[str, Any] = rospy.get_param("~tuning", {})
         arm = connect(load_setup(rospy.get_param("~robot", "rx200"), **tuning), device())
         eeprom.verify(arm)
-        node = Node(arm)
+        return Node(arm).run()
     except (BusError, PortLost, eeprom.SettingsDiffer, ValueError, OSError) as error:
         rospy.logfatal("%s", error)
         return 1
-    return node.run()
 
 
 def device() -> str:

@@ -8,6 +8,7 @@ everywhere. The checksums are compared with the published ones in a test.
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import shutil
 import sys
@@ -61,6 +62,7 @@ _INSTALLED = (GoalID, GoalStatus, Header, JointTrajectory, JointTrajectoryPoint)
 _RULE = "=" * 80
 
 
+@functools.lru_cache(maxsize=1)
 def control_types() -> dict[str, Any]:
     """Message classes by full type name: of control_msgs if it can be imported, else generated."""
     try:

@@ -115,13 +115,13 @@ class Motion:
             follower.start(brake(start, self.deceleration), None)
 
     def freeze(self, measured: np.ndarray | None, why: str) -> None:
-        """Stop at once: axes that are on their way where they are measured, the others where they are held."""
-        for follower in self.followers:
-            axes = follower.axes
-            if measured is not None and (follower.path or np.any(np.abs(self.velocity[axes]) > AT_REST)):
-                self.setpoint[axes] = np.clip(measured[axes], self.bounds.lower[axes], self.bounds.upper[axes])
-            follower.stop(self.setpoint[axes].copy(), why)
-        self.velocity[:] = 0.0
+        """Stop at once: axes that are on their way or blocked where they are measured, the others where they are held."""
+        if measured is None:
+            measured = self.setpoint
+        stops = np.abs(self.velocity) > AT_REST
+        blocked = np.abs(self.setpoint - measured) > self.bounds.lead / 2
+        blocked[self.gripper.axes] = False  # that is how it holds something
+        self.place(np.where(stops | blocked, measured, self.setpoint), why)
 
     def place(self, position: np.ndarray, why: str) -> None:
         """Hold this position (rad), wherever the set-point was: for servos that have been on their own."""

@@ -28,14 +28,13 @@ ENDED = 15.0  # s, the most that going to sleep at the end may take
 
 
 class Node:
-    """Owns everything. `run` returns the exit code."""
+    """Owns everything. Raises ValueError for a parameter; `run` raises BusError and PortLost while nothing runs yet."""
 
     def __init__(self, arm: Arm) -> None:
         self._on_exit = rospy.get_param("~on_exit", "hold")
         if self._on_exit not in ON_EXIT:
             raise ValueError(f"~on_exit must be one of {', '.join(ON_EXIT)}, it is {self._on_exit!r}")
         self._driver = Driver(arm.setup, arm)
-        self._driver.begin(torque=bool(rospy.get_param("~torque_on_start", False)))
         self._outputs = Outputs(arm.setup)
         self._loop = ControlLoop(self._driver, self._outputs.measured, self._on_cycle)
         self._news, self._stop, self._tally = threading.Event(), threading.Event(), Tally()
@@ -45,7 +44,11 @@ class Node:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop.set())
         sys.setswitchinterval(5e-4)  # s: the loop must not wait for its turn among our own threads
-        self._loop.start()
+        try:
+            self._driver.begin(torque=bool(rospy.get_param("~torque_on_start", False)))
+        except NotNow as error:
+            rospy.logerr("torque stays off: %s", error)
+        self._loop.start()  # at once: from now on the servos' watchdogs may be waiting
         made = controllers(self._driver.setup, self._loop, self._tally)
         for controller in made:
             controller.subscribe()
@@ -64,11 +67,12 @@ class Node:
     def _on_cycle(self, snapshot: Snapshot) -> None:
         if self._outputs.cycle(snapshot):
             self._news.set()
+            if snapshot.state in (State.ESTOP, State.FAULT):
+                rospy.logerr("%s: %s", snapshot.state.value, snapshot.reason)
 
     def _watch(self, diagnostics: Diagnostics) -> str:
         """Report until it is time to stop; why the loop is dead, if it is."""
         due = time.monotonic()
-        said = State.LIMP
         while not self._stop.is_set() and not rospy.is_shutdown():
             if not self._loop.is_alive():
                 return f"the control loop has died: {self._loop.error!r}"
@@ -78,14 +82,7 @@ class Node:
                 self._news.clear()
                 due = time.monotonic() + REPORT_EVERY
                 diagnostics.publish()
-                said = self._log(said)
         return ""
-
-    def _log(self, said: State) -> State:
-        snapshot = self._loop.snapshot
-        if snapshot.state is not said and snapshot.state in (State.ESTOP, State.FAULT):
-            rospy.logerr("%s: %s", snapshot.state.value, snapshot.reason)
-        return snapshot.state
 
     def _end(self) -> None:
         """Bring the arm to rest, and leave it as ~on_exit says."""
