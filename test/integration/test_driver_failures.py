@@ -216,8 +216,9 @@ def test_a_blocked_link_is_not_pressed_for_ever(rig: Rig) -> None:
     says(rig, "waist is blocked", since)
     pause(0.2)
     rig.operator.fault("clear")
+    pause(1.0)  # the servo's own integrator has to come down
     stands(rig)
-    assert joints(rig)[0] < 0.2
+    assert rig.truth()["highest"]["waist"] < 0.3  # of the 1.5 rad that were asked for
     recovers(rig)
 
 

@@ -115,7 +115,7 @@ class Motion:
             follower.start(brake(start, self.deceleration), None)
 
     def freeze(self, measured: np.ndarray | None, why: str) -> None:
-        """Stop at once: axes that are on their way or blocked where they are measured, the others where they are held."""
+        """Stop at once: axes on their way, or blocked, where they are measured, the others where they are held."""
         if measured is None:
             measured = self.setpoint
         stops = np.abs(self.velocity) > AT_REST
