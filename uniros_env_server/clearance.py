@@ -54,8 +54,9 @@ class PathClearance:
         inside = _inside(poses, workspace).reshape(*count, PIECES + 1)
         ends = poses.reshape(*count, PIECES + 1, *poses.shape[1:])[0, :, ::PIECES]
         apart = self._far_apart(starts, end, ends, needs.links)
-        if not apart.all():
-            apart |= self._keep_apart(starts, end, needs.links)
+        near = ~apart.all(axis=0)
+        if near.any():  # few of a large batch are
+            apart[:, near] |= self._keep_apart(starts[:, near], end[near], needs.links)
         above = _clear(height[..., 1:] >= needs.table[..., None], height)
         return np.stack([above, apart, _clear(inside[..., 1:] >= needs.workspace[..., None], inside)])
 
