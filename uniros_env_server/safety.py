@@ -126,11 +126,12 @@ class SafetyGate:
     def _leashed(self, target: Array, measured: Array) -> Array:
         """Targets within the lead of the measured positions; where nothing sound was measured, as they are."""
         ahead = target[:, : self._arm] - measured
-        if (np.abs(ahead) <= self.limits.lead).all():
+        within = (np.abs(ahead) <= self.limits.lead).all(axis=1, keepdims=True)
+        if within.all():
             return target
         leashed = target.copy()
         bounded = measured + np.clip(ahead, -self.limits.lead, self.limits.lead)
-        leashed[:, : self._arm] = np.where(np.isfinite(ahead), bounded, target[:, : self._arm])
+        leashed[:, : self._arm] = np.where(np.isfinite(ahead) & ~within, bounded, target[:, : self._arm])
         return leashed
 
     def _check_joints(self, age: float, measured: Array, setpoint: Array, target: Array, duration: float) -> Codes:
