@@ -12,6 +12,7 @@ from uniros_env_server.safety import SafetyLimits
 
 COARSE = 0.10  # m that a link moves at most between the first looks at a way
 FINE = 0.001  # m, nearer looks than this are not taken: less than half of it can be missed in between
+GROWTH = 1e-3  # m of clearance per m of motion: a piece that gains as much has no dip within that the gate would see
 ROUNDING = 1e-9  # m, rad
 
 
@@ -50,7 +51,7 @@ class Margins:
 
         Pieces of it are halved until the clearance at both ends exceeds what is needed by more than links can move in
         between, so that nothing is missed, or until links move no more than FINE. Where the start is too near already,
-        a piece on which the clearance does not lessen is clear, too: an arm may always move away.
+        a piece on which the clearance grows, or stays as it is, is clear, too: an arm may always move away.
         """
         if not self.inside(end[None])[0]:
             return False
@@ -63,7 +64,8 @@ class Margins:
             travel = self._collision.travel(one, two)
             sure = spare_one + spare_two >= travel
             fine = travel <= FINE
-            worse = (spare_two < 0) & (spare_two < spare_one - ROUNDING)
+            gain = spare_two - spare_one
+            worse = (spare_two < 0) & (gain < GROWTH * travel) & (np.abs(gain) > ROUNDING)
             if (fine & worse.any(axis=0)).any():
                 return False
             unsure = ~sure.all(axis=0) & ~fine

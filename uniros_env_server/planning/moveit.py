@@ -22,7 +22,7 @@ from uniros_env_server.planning.trajectory import Trajectory
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.robots.robot import Array
 from uniros_env_server.safety import SafetyLimits
-from uniros_msgs.errors import NoPath, StartFailed
+from uniros_msgs.errors import MalformedData, NoPath, StartFailed
 
 JUDGING = 0.2  # of the time there is, kept for looking at what MoveIt found
 ELSEWHERE = 0.01  # rad, a trajectory that begins further from the start than this is not the one asked for
@@ -118,12 +118,15 @@ class MoveItPlanner:
 def accepted(answer: Any, start: Array, joints: tuple[str, ...], speeds: Array) -> Trajectory:
     """The trajectory in an answer of move_group, slowed down where it is faster than speeds (A,) rad/s.
 
-    Raises NoPath when there is none, or one that begins elsewhere.
+    Raises NoPath when there is none, or none of all our joints, or one that begins elsewhere.
     """
     success, found, _, code = answer
     if not success:
         raise NoPath(f"MoveIt found no way (MoveItErrorCodes {code.val}). See move_group's log")
-    trajectory = from_message(found.joint_trajectory, joints)
+    try:
+        trajectory = from_message(found.joint_trajectory, joints)
+    except MalformedData as error:
+        raise NoPath(f"what MoveIt planned is of no use: {error}. See its group's joints and its adapters") from error
     off = float(np.abs(trajectory.positions[0] - start).max())
     if off > ELSEWHERE:
         raise NoPath(f"MoveIt planned from elsewhere, {off:.3f} rad away from the start. See whether it allows that "

@@ -27,7 +27,7 @@ def shortened(corners: Sequence[Array], passes: Passes, bounds: Array, rng: np.r
         shorter = [*best[: int(first) + 1], one, other, *best[int(last) + 1 :]]
         if _time(shorter, bounds) < time and passes(one, other):
             best, time = shorter, _time(shorter, bounds)
-    return best
+    return _pruned(best, passes)
 
 
 def _pruned(corners: list[Array], passes: Passes) -> list[Array]:

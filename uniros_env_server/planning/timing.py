@@ -33,7 +33,7 @@ def timed(joints: tuple[str, ...], corners: Sequence[Array], bounds: Array) -> T
         lengths, jerk = _phases(way, bounds)
         ends, shares, rates = _along(lengths, jerk)
         times.append(times[-1][-1] + ends)
-        positions.append(start + shares[:, None] * way)
+        positions.append(end - (1 - shares)[:, None] * way)  # the last one is the corner, to the bit
         velocities.append(rates[:, None] * way)
     return Trajectory(joints, np.concatenate(times), np.concatenate(positions), np.concatenate(velocities))
 
