@@ -11,40 +11,36 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec
 
-from uniros_learner.link import Link, Op, raise_error, serialise
-from uniros_msgs import codec, spaces, wire
-from uniros_msgs.errors import Closed, InvalidAction, NotReachable, ResetNeeded, Timeout, by_name
-from uniros_msgs.msg import ResetGoal
-from uniros_msgs.srv import CallRequest, CallResponse, DescribeRequest, DescribeResponse
+from uniros_learner.dialogue import Dialogue, spec_of
+from uniros_learner.link import Link
+from uniros_msgs import spaces, wire
+from uniros_msgs.errors import ConnectionFailed
+from uniros_msgs.srv import CallRequest
 
-STEP_TIMEOUT = 10.0  # s
-RESET_TIMEOUT = 60.0  # s; a real arm plans its way home
-CALL_TIMEOUT = 30.0  # s
 INT64 = range(-(2**63), 2**63)
 
 
 class RosEnv(gymnasium.Env):
     """One env server's environment. Not for two threads at once, as any `gymnasium.Env`."""
 
-    def __init__(self, link: Link, step_timeout: float = STEP_TIMEOUT, reset_timeout: float = RESET_TIMEOUT):
+    def __init__(self, link: Link, **timeouts: float):
+        """timeouts: step_timeout and reset_timeout (s), as `Dialogue` has them."""
         self._link = link
-        self._step_timeout, self._reset_timeout = step_timeout, reset_timeout
-        self._episode, self._step = link.episode, 0
-        self._running = False
-        self._stamps = wire.Stamps()
+        self._dialogue = Dialogue(link, **timeouts)
+        self.description = self._dialogue.description
+        self.metadata = json.loads(self.description.metadata)
         try:
-            answer = link.request(Op.DESCRIBE, serialise(DescribeRequest()), CALL_TIMEOUT)
-            self.description: DescribeResponse = DescribeResponse().deserialize(answer)
+            if "autoreset_mode" in self.metadata:
+                raise ConnectionFailed(f"{link.address} serves a batch of {self.description.num_envs} environments: "
+                                       "take it with connect_vec, not with connect")
             self.observation_space = spaces.build(self.description.observation_space)
             self.action_space = spaces.build(self.description.action_space)
         except BaseException:
             link.close()
             raise
-        self.metadata = json.loads(self.description.metadata)
         self.render_mode = self.description.render_mode or None
-        self.spec = _spec(self.description)
+        self.spec = spec_of(self.description)
 
     # --- gymnasium ----------------------------------------------------------------------------------------------------
 
@@ -54,14 +50,7 @@ class RosEnv(gymnasium.Env):
         Raises EnvironmentFailed when the served environment raises, Timeout, ServerDied, ...
         """
         super().reset(seed=seed)
-        self._episode, self._step, self._running = self._episode + 1, 0, False
-        goal = ResetGoal(self._link.token, self._episode, _seed(seed), codec.encode(options))
-        answer = self._ask(Op.RESET, serialise(goal), self._reset_timeout)
-        reply = wire.unpack_reset_reply(answer)
-        self._stamps = reply.stamps
-        if reply.error.kind:
-            raise by_name(*reply.error)
-        self._running = True
+        reply = self._dialogue.reset(seeds_of(seed), options)
         return reply.observation, reply.info
 
     def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
@@ -70,17 +59,7 @@ class RosEnv(gymnasium.Env):
         Raises InvalidAction (nothing moved, the episode goes on), EnvironmentFailed, ResetNeeded, Timeout,
         ServerDied, ...
         """
-        if not self._running:
-            raise ResetNeeded("there is no running episode: call reset() first")
-        payload = wire.pack_step_goal(self._link.token, self._episode, self._step + 1, action)
-        self._running = False  # until the answer says that it still is
-        reply = wire.unpack_step_reply(self._ask(Op.STEP, payload, self._step_timeout))
-        self._stamps = reply.stamps
-        if reply.error.kind:
-            self._running = reply.error.kind == InvalidAction.__name__
-            raise by_name(*reply.error)
-        self._running = True
-        self._step += 1
+        reply = self._dialogue.step(action)
         return reply.observation, reply.reward, reply.terminated, reply.truncated, reply.info
 
     def render(self) -> Any:
@@ -95,7 +74,7 @@ class RosEnv(gymnasium.Env):
 
     def last_stamps(self) -> wire.Stamps:
         """When the last reset or step touched the world; zeros where the environment has no clock of its own."""
-        return self._stamps
+        return self._dialogue.stamps
 
     def __enter__(self) -> Self:
         return self
@@ -133,50 +112,13 @@ class RosEnv(gymnasium.Env):
         return self._remote(CallRequest.CALL, name, [args, kwargs])
 
     def _remote(self, op: int, name: str, arguments: Any) -> Any:
-        request = CallRequest(self._link.token, op, name, codec.encode(arguments))
-        try:
-            payload = self._link.request(Op.CALL, serialise(request), CALL_TIMEOUT)
-        except Closed as error:
-            raise NotReachable(f"{name}: {error}") from error
-        answer = CallResponse().deserialize(payload)
-        if answer.error.kind:
-            raise_error(answer.error)
-        return codec.decode(answer.value)
-
-    def _ask(self, op: Op, payload: bytes, timeout: float) -> bytes:
-        """Ask, and halfway through the time ask again: the server carries out the same numbers only once."""
-        try:
-            return self._link.request(op, payload, timeout / 2)
-        except Timeout:
-            pass
-        try:
-            return self._link.request(op, payload, timeout / 2)
-        except Timeout:
-            raise Timeout(
-                f"no answer to {op.name.lower()} from {self._link.address} within {timeout:g} s: is the env server "
-                f"(process {self.description.pid}) busy, stopped or out of reach? "
-                f"To wait longer: {op.name.lower()}_timeout=..."
-            ) from None
+        return self._dialogue.call(op, name, arguments)
 
 
-def _seed(seed: int | None) -> list[int]:
+def seeds_of(seed: int | None) -> list[int]:
+    """As a goal carries it. Raises ValueError for one that it cannot."""
     if seed is None:
         return []
     if int(seed) not in INT64:
         raise ValueError(f"a seed must fit into 64 bits, {seed} does not")
     return [int(seed)]
-
-
-def _spec(description: DescribeResponse) -> EnvSpec | None:
-    """A spec to read (id, step limit, threshold); the server has applied the step limit already."""
-    given = json.loads(description.spec)
-    if not given:
-        return None
-    return EnvSpec(
-        id=description.env_id.rpartition(":")[2],
-        entry_point="uniros_learner:make",
-        kwargs={"env_id": description.env_id},
-        max_episode_steps=given["max_episode_steps"],
-        reward_threshold=given["reward_threshold"],
-        nondeterministic=given["nondeterministic"],
-    )

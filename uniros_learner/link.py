@@ -39,8 +39,18 @@ class Link(Protocol):
     token: str  # the lease
     episode: int  # the last episode's number when the lease was taken
 
+    def begin(self, op: Op, payload: bytes) -> int:
+        """Send a request, and return the number to `finish` it by."""
+
+    def finish(self, number: int, timeout: float) -> bytes:
+        """The serialised answer. Raises Timeout after `timeout` seconds, or whatever ended the connection.
+
+        In any case that request is done with: an answer that comes later is dropped. Raises ValueError for a number
+        that was not begun, or is finished.
+        """
+
     def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
-        """The serialised answer. Raises Timeout after `timeout` seconds, or whatever ended the connection."""
+        """Both at once."""
 
     def close(self) -> None:
         """Release the lease and let go. Idempotent."""

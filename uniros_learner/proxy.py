@@ -6,6 +6,7 @@ It is the reason one learner can hold environments on several masters at once.
 from __future__ import annotations
 
 import getpass
+import itertools
 import os
 import shutil
 import socket
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from uniros_bringup.process import Process, spawn
 from uniros_learner.env import RosEnv
-from uniros_learner.frames import Frames
+from uniros_learner.frames import Frame, Frames
 from uniros_learner.link import Op, raise_error
 from uniros_learner.worker import Task
 from uniros_msgs.errors import Closed, ConnectionFailed, Timeout, WorkerDied
@@ -43,8 +44,10 @@ class WorkerLink:
         self._pid = os.getpid()
         self._task = task
         self.address = f"{task.ns} on {task.master_uri or 'a private master'}"
-        self._lock = threading.Lock()
-        self._numbers = 0
+        self._receiving = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._begun: dict[int, str] = {}  # requests that nobody has finished, and what they ask for
+        self._early: dict[int, Frame] = {}  # their answers, as far as they came while another was waited for
         self._closed = False
         ours, theirs = socket.socketpair()
         _set_timeout(ours, TICK)
@@ -67,25 +70,38 @@ class WorkerLink:
         """The worker's process id."""
         return self._worker.pid
 
-    def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
-        """As `Link.request`. Raises WorkerDied when the worker ends meanwhile."""
+    def begin(self, op: Op, payload: bytes) -> int:
+        """As `Link.begin`. Raises WorkerDied when the worker has ended."""
         if os.getpid() != self._pid:
             raise ConnectionFailed(
                 "this environment belongs to the process that made it: make or connect one in this process"
             )
-        with self._lock:
-            if self._closed:
-                raise Closed("this environment is closed: make or connect a new one")
-            self._numbers = (self._numbers + 1) & 0xFFFFFFFF
-            try:
-                self._frames.send(op, self._numbers, payload)
-            except OSError:
-                raise self._died() from None
-            return self._await(self._numbers, op.name.lower(), timeout)
+        if self._closed:
+            raise Closed("this environment is closed: make or connect a new one")
+        number = next(self._numbers) & 0xFFFFFFFF
+        self._begun[number] = op.name.lower()
+        try:
+            self._frames.send(op, number, payload)
+        except OSError:
+            raise self._died() from None
+        return number
+
+    def finish(self, number: int, timeout: float) -> bytes:
+        """As `Link.finish`. Raises WorkerDied when the worker ends meanwhile."""
+        with self._receiving:
+            what = self._begun.pop(number, "")
+            if not what:
+                raise ValueError(f"request {number} was never begun, or has been finished")
+            return self._await(number, what, timeout)
+
+    def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
+        """As `Link.request`."""
+        return self.finish(self.begin(op, payload), timeout)
 
     def _await(self, number: int, what: str, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
-        while True:
+        frame = self._early.pop(number, None)
+        while frame is None:
             try:
                 frame = self._frames.receive()
             except BlockingIOError:  # the socket's time-out: look at the clock
@@ -97,10 +113,12 @@ class WorkerLink:
             if frame is None:
                 raise self._died()
             if frame.number != number:
-                continue  # late: an answer nobody waits for any more
-            if frame.op is Op.FAILED:
-                raise_error(Error().deserialize(frame.payload))
-            return frame.payload
+                if frame.number in self._begun:  # somebody finishes that later
+                    self._early[frame.number] = frame
+                frame = None  # else it is late: an answer nobody waits for any more
+        if frame.op is Op.FAILED:
+            raise_error(Error().deserialize(frame.payload))
+        return frame.payload
 
     def _died(self) -> ConnectionFailed:
         if self._closed:

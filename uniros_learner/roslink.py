@@ -51,6 +51,8 @@ class RosLink:
         self._master_uri = rosgraph.get_master_uri()
         self.address = f"{self._ns} on {self._master_uri}"
         self._holder, self._explain = holder, explain
+        self._numbers = itertools.count(1)
+        self._begun: dict[int, _Waiter] = {}
         self._pending: dict[str, tuple[Op, Reply]] = {}
         self._ended: UnirosError | None = None
         self._tethers: Tethers | None = None
@@ -133,22 +135,28 @@ class RosLink:
         if self._ended:
             self._fail_pending()
 
+    def begin(self, op: Op, payload: bytes) -> int:
+        """As `Link.begin`."""
+        number, waiter = next(self._numbers), _Waiter(op)
+        self._begun[number] = waiter
+        self.submit(op, payload, waiter)
+        return number
+
+    def finish(self, number: int, timeout: float) -> bytes:
+        """As `Link.finish`."""
+        waiter = self._begun.pop(number, None)
+        if waiter is None:
+            raise ValueError(f"request {number} was never begun, or has been finished")
+        if not waiter.answered.acquire(timeout=timeout):
+            raise Timeout(f"no answer to {waiter.op.name.lower()} from {self.address} within {timeout:g} s")
+        kind, answer = waiter.answer
+        if kind is Op.FAILED:
+            raise_error(Error().deserialize(answer))
+        return answer
+
     def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
         """As `Link.request`."""
-        answered = threading.Lock()
-        answered.acquire()
-        answer: list[Any] = []
-
-        def reply(kind: Op, payload: bytes) -> None:
-            answer.extend((kind, payload))
-            answered.release()
-
-        self.submit(op, payload, reply)
-        if not answered.acquire(timeout=timeout):
-            raise Timeout(f"no answer to {op.name.lower()} from {self.address} within {timeout:g} s")
-        if answer[0] is Op.FAILED:
-            raise_error(Error().deserialize(answer[1]))
-        return answer[1]
+        return self.finish(self.begin(op, payload), timeout)
 
     def _receive(self, buffer: bytes, caller: str) -> None:
         envelope = wire.open_result(buffer)
@@ -217,6 +225,20 @@ class RosLink:
         topics: list[Inlet | Outlet] = [*self._goals.values(), *self._results]
         for topic in topics:
             topic.close()
+
+
+class _Waiter:
+    """A `Reply` that keeps the answer for whoever acquires `answered`."""
+
+    def __init__(self, op: Op):
+        self.op = op
+        self.answered = threading.Lock()
+        self.answered.acquire()
+        self.answer: tuple[Op, bytes] = (Op.FAILED, b"")
+
+    def __call__(self, kind: Op, payload: bytes) -> None:
+        self.answer = kind, payload
+        self.answered.release()
 
 
 class _Service:

@@ -1,0 +1,138 @@
+"""What a client and its env server say to each other: episodes and steps by number, each carried out exactly once.
+
+`RosEnv` (one environment) and `RosVectorEnv` (a batch) speak through a `Dialogue`; it leaves the bytes to a `Link`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gymnasium.envs.registration import EnvSpec
+
+from uniros_learner.link import Link, Op, raise_error, serialise
+from uniros_msgs import codec, wire
+from uniros_msgs.errors import Closed, InvalidAction, NotReachable, ResetNeeded, Timeout, by_name
+from uniros_msgs.msg import ResetGoal
+from uniros_msgs.srv import CallRequest, CallResponse, DescribeRequest, DescribeResponse
+
+STEP_TIMEOUT = 10.0  # s
+RESET_TIMEOUT = 60.0  # s; a real arm plans its way home
+CALL_TIMEOUT = 30.0  # s
+
+
+class Dialogue:
+    """Over a link, which is closed when the server does not even describe itself. Not for two threads at once."""
+
+    def __init__(self, link: Link, step_timeout: float = STEP_TIMEOUT, reset_timeout: float = RESET_TIMEOUT):
+        self.link = link
+        self.stamps = wire.Stamps()  # of the last result
+        self._step_timeout, self._reset_timeout = step_timeout, reset_timeout
+        self._episode, self._step = link.episode, 0
+        self._running = False
+        self._begun: tuple[int, bytes] | None = None  # the number and payload of a step that is under way
+        try:
+            answer = link.request(Op.DESCRIBE, serialise(DescribeRequest()), CALL_TIMEOUT)
+            self.description: DescribeResponse = DescribeResponse().deserialize(answer)
+        except BaseException:
+            link.close()
+            raise
+
+    @property
+    def stepping(self) -> bool:
+        """Whether a step was begun and not finished."""
+        return self._begun is not None
+
+    def reset(self, seeds: list[int], options: dict[str, Any] | None) -> wire.ResetReply:
+        """Begin an episode. Raises what the server reports, Timeout, ServerDied, ..."""
+        self._episode, self._step, self._running = self._episode + 1, 0, False
+        goal = ResetGoal(self.link.token, self._episode, seeds, codec.encode(options))
+        reply = wire.unpack_reset_reply(self._ask(Op.RESET, serialise(goal), self._reset_timeout))
+        self.stamps = reply.stamps
+        if reply.error.kind:
+            raise by_name(*reply.error)
+        self._running = True
+        return reply
+
+    def step(self, action: Any) -> wire.StepReply:
+        """Carry out a step. Raises what the server reports, ResetNeeded, Timeout, ServerDied, ..."""
+        return self._stepped(self._ask(Op.STEP, self._step_goal(action), self._step_timeout))
+
+    def begin_step(self, action: Any) -> None:
+        """The first half of `step`: send it."""
+        payload = self._step_goal(action)
+        self._begun = self.link.begin(Op.STEP, payload), payload
+
+    def finish_step(self) -> wire.StepReply:
+        """The second half of `step`: wait for the step that was begun."""
+        assert self._begun is not None
+        (number, payload), self._begun = self._begun, None
+        try:
+            answer = self.link.finish(number, self._step_timeout / 2)
+        except Timeout:
+            answer = self._ask_again(Op.STEP, payload, self._step_timeout)
+        return self._stepped(answer)
+
+    def call(self, op: int, name: str, arguments: Any) -> Any:
+        """What an attribute (GET, SET) or method (CALL) of the served environment gives.
+
+        Raises NotReachable, an AttributeError, when it offers none of that name, and after `close()`.
+        """
+        request = CallRequest(self.link.token, op, name, codec.encode(arguments))
+        try:
+            payload = self.link.request(Op.CALL, serialise(request), CALL_TIMEOUT)
+        except Closed as error:
+            raise NotReachable(f"{name}: {error}") from error
+        answer = CallResponse().deserialize(payload)
+        if answer.error.kind:
+            raise_error(answer.error)
+        return codec.decode(answer.value)
+
+    def _step_goal(self, action: Any) -> bytes:
+        if not self._running:
+            raise ResetNeeded("there is no running episode: call reset() first")
+        payload = wire.pack_step_goal(self.link.token, self._episode, self._step + 1, action)
+        self._running = False  # until the answer says that it still is
+        return payload
+
+    def _stepped(self, answer: bytes) -> wire.StepReply:
+        reply = wire.unpack_step_reply(answer)
+        self.stamps = reply.stamps
+        if reply.error.kind:
+            self._running = reply.error.kind == InvalidAction.__name__
+            raise by_name(*reply.error)
+        self._running = True
+        self._step += 1
+        return reply
+
+    def _ask(self, op: Op, payload: bytes, timeout: float) -> bytes:
+        """Ask, and halfway through the time ask again: the server carries out the same numbers only once."""
+        try:
+            return self.link.request(op, payload, timeout / 2)
+        except Timeout:
+            return self._ask_again(op, payload, timeout)
+
+    def _ask_again(self, op: Op, payload: bytes, timeout: float) -> bytes:
+        try:
+            return self.link.request(op, payload, timeout / 2)
+        except Timeout:
+            raise Timeout(
+                f"no answer to {op.name.lower()} from {self.link.address} within {timeout:g} s: is the env server "
+                f"(process {self.description.pid}) busy, stopped or out of reach? "
+                f"To wait longer: {op.name.lower()}_timeout=..."
+            ) from None
+
+
+def spec_of(description: DescribeResponse) -> EnvSpec | None:
+    """A spec to read (id, step limit, threshold); the server has applied the step limit already."""
+    given = json.loads(description.spec)
+    if not given:
+        return None
+    return EnvSpec(
+        id=description.env_id.rpartition(":")[2],
+        entry_point="uniros_learner:make",
+        kwargs={"env_id": description.env_id},
+        max_episode_steps=given["max_episode_steps"],
+        reward_threshold=given["reward_threshold"],
+        nondeterministic=given["nondeterministic"],
+    )
