@@ -1,7 +1,9 @@
 """Noticing at once that another process has ended: an idle TCP connection to it that breaks when it does.
 
 rospy notices a dead peer only when it next writes to it, and a dead master never. The kernel, however, closes a dead
-process's sockets within milliseconds, and TCP keepalive finds a peer whose machine or cable is gone.
+process's sockets within milliseconds, and TCP keepalive finds a peer whose machine or cable is gone. A node that has
+once subscribed to something closes idle connections after 60 s (rospy sets Python's default timeout then): one that
+still answers under the same process id is tethered anew.
 """
 
 from __future__ import annotations
@@ -12,8 +14,10 @@ import threading
 from collections.abc import Callable
 from urllib.parse import urlparse
 
+from uniros_bringup.xmlrpc import CallFailed, call
 from uniros_msgs.errors import ConnectionFailed
 
+RETRY = 0.5  # s for a peer that has closed its connection to answer again
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 2), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 3))  # s, s, probes
 
 
@@ -25,7 +29,8 @@ class Tethers:
 
         Raises ConnectionFailed when one cannot be reached.
         """
-        self._on_loss = on_loss
+        self._on_loss, self._peers = on_loss, peers
+        self._pids = {name: _pid(uri, timeout) for name, uri in peers.items()}
         self._sockets = {name: _connect(uri, timeout) for name, uri in peers.items()}
         self._wake, self._woken = socket.socketpair()
         threading.Thread(target=self._watch, name="tethers", daemon=True).start()
@@ -44,9 +49,31 @@ class Tethers:
                     names.clear()
                     break
                 poll.unregister(fd)
-                self._on_loss(names.pop(fd))
+                name = names.pop(fd)
+                self._sockets[name].close()
+                if self._again(name):
+                    names[self._sockets[name].fileno()] = name
+                    poll.register(self._sockets[name].fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+                else:
+                    self._on_loss(name)
         for s in (*self._sockets.values(), self._woken):
             s.close()
+
+    def _again(self, name: str) -> bool:
+        """Tie a peer to us again that is still the same process; whether it is."""
+        try:
+            self._sockets[name] = _connect(self._peers[name], RETRY)
+            return _pid(self._peers[name], RETRY) == self._pids[name]
+        except ConnectionFailed:
+            return False
+
+
+def _pid(uri: str, timeout: float) -> int:
+    """The process id of a master or node. Raises ConnectionFailed when it does not tell."""
+    try:
+        return int(call(uri, "getPid", timeout=timeout))
+    except CallFailed as error:
+        raise ConnectionFailed(f"nothing answers at {uri}: {error}") from error
 
 
 def _connect(uri: str, timeout: float) -> socket.socket:
