@@ -1,9 +1,11 @@
-"""`rosrun uniros env_server _env_id:=Pendulum-v1`: serve one environment on the master this process was started with.
+"""`rosrun uniros env_server _env_id:=Pendulum-v1`: serve one environment, or a batch, on the master this process was started with.
 
 Private parameters:
   ~env_id              registered gymnasium id, or module:Class
   ~env_args            dict of constructor arguments
   ~env_args_encoded    the same, written by uniros_learner.make, which sends arrays, tuples and None exactly
+  ~num_envs            so many of them as one batch, a gymnasium.vector.VectorEnv; 0 (default): one, as a gymnasium.Env
+  ~autoreset_mode      of a batch: NextStep (default, as gymnasium has it), SameStep (as Stable-Baselines3 wants it)
   ~check_observations  refuse observations that do not fit their space (default false: what is served passes as it is)
 """
 
@@ -16,7 +18,7 @@ from typing import Any
 
 import rospy
 
-from uniros_env_server.load import load
+from uniros_env_server.load import load, load_batch
 from uniros_env_server.server import EnvServer
 from uniros_msgs import codec
 from uniros_msgs.errors import StartFailed, UnirosError
@@ -34,7 +36,7 @@ def main() -> int:
             raise StartFailed(
                 "nothing to serve: give _env_id:=ID, for example _env_id:=RX200ReachSim-v0 or _env_id:=Pendulum-v1"
             )
-        env = load(env_id, read_arguments())
+        env = serveable(env_id, rospy.get_param("~num_envs", 0))
         attach_view(env)
         server = EnvServer(env, env_id, rospy.get_param("~check_observations", False))
         attach_health(env, server)
@@ -44,6 +46,12 @@ def main() -> int:
     rospy.loginfo("serving %s at %s", env_id, rospy.resolve_name("env"))
     server.serve()
     return 0
+
+
+def serveable(env_id: str, num_envs: int) -> Any:
+    if num_envs == 0:
+        return load(env_id, read_arguments())
+    return load_batch(env_id, num_envs, rospy.get_param("~autoreset_mode", "NextStep"), read_arguments())
 
 
 def read_arguments() -> dict[str, Any]:

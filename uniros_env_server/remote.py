@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
+from gymnasium.vector import VectorEnv
 
-from uniros_env_server.describe import reachable
+from uniros_env_server.describe import one_of, reachable
 from uniros_msgs import codec
 from uniros_msgs.errors import EnvironmentFailed, NotReachable
 from uniros_msgs.msg import Error
@@ -15,11 +18,11 @@ from uniros_msgs.srv import CallRequest, CallResponse
 
 
 class Remote:
-    """Answers `env/call` for one environment."""
+    """Answers `env/call` for one environment or a batch."""
 
-    def __init__(self, env: gymnasium.Env):
-        self._env = env
-        self._restricted = hasattr(env.unwrapped, "remote_attributes")  # a robot names what may be reached
+    def __init__(self, env: gymnasium.Env | VectorEnv):
+        self._members = Rows(env) if isinstance(env, VectorEnv) else _members(env)
+        self._restricted = hasattr(one_of(env).unwrapped, "remote_attributes")  # a robot names what may be reached
         self._listed = frozenset(name for names in reachable(env) for name in names) | {"render"}
 
     def call(self, request: CallRequest) -> CallResponse:
@@ -30,7 +33,7 @@ class Remote:
         self._admit(request.name)
         arguments = codec.decode(request.arguments) if request.arguments.layout else None
         try:
-            value = self._carry_out(request.op, request.name, arguments)
+            value = self._members.carry_out(request.op, request.name, arguments)
         except AttributeError as error:
             raise NotReachable(str(error)) from error
         except Exception as error:  # whatever user code raises
@@ -45,11 +48,28 @@ class Remote:
         if self._restricted and name not in self._listed:
             raise NotReachable(f"this robot does not offer {name!r}; it offers {', '.join(sorted(self._listed))}")
 
-    def _carry_out(self, op: int, name: str, arguments: Any) -> Any:
+    def _encode(self, name: str, value: Any) -> Any:
+        data = codec.encode(value)
+        sent = codec.decode(data)
+        for each in sent if isinstance(self._members, Rows) else [sent]:
+            if not isinstance(each, codec.Opaque):
+                continue
+            raise NotReachable(f"{name!r} is a {each.type_name}, which cannot leave the server's process")
+        return data
+
+
+class Members:
+    """Attributes and methods by name; `find` and `put` are the environment's own getattr and setattr."""
+
+    def __init__(self, find: Callable[[str], Any], put: Callable[[str, Any], Any]):
+        self._find, self._put = find, put
+
+    def carry_out(self, op: int, name: str, arguments: Any) -> Any:
+        """GET takes no arguments, SET the value, CALL (args, kwargs). Raises whatever comes of it."""
         if op == CallRequest.SET:
-            self._env.set_wrapper_attr(name, arguments)
+            self._put(name, arguments)
             return None
-        member = self._env.get_wrapper_attr(name)
+        member = self._find(name)
         if op == CallRequest.GET:
             if callable(member):
                 raise AttributeError(f"{name!r} is a method: call it")
@@ -57,9 +77,31 @@ class Remote:
         args, kwargs = arguments or ((), {})
         return member(*args, **kwargs)
 
-    @staticmethod
-    def _encode(name: str, value: Any) -> Any:
-        data = codec.encode(value)
-        if isinstance(codec.decode(data), codec.Opaque):
-            raise NotReachable(f"{name!r} is a {type(value).__name__}, which cannot leave the server's process")
-        return data
+
+class Rows:
+    """The same for a batch: of each environment it is made of, or what a batch of its own kind has for all of them.
+
+    Every request takes one argument more, the numbers of the rows it is for (None for all), and gives a list with a
+    value for each: GET takes (rows,), SET (value, rows), CALL (args, kwargs, rows).
+    """
+
+    def __init__(self, env: VectorEnv):
+        self._env = env
+        self._shared = Members(partial(getattr, env), partial(setattr, env))
+        self._single = [_members(each) for each in getattr(env.unwrapped, "envs", ())]
+
+    def carry_out(self, op: int, name: str, arguments: Any) -> list[Any]:
+        """See `Members.carry_out`."""
+        *given, rows = arguments or (None,)
+        rows = range(self._env.num_envs) if rows is None else rows
+        one = given if op == CallRequest.CALL else given[0] if given else None
+        if self._single:
+            return [self._single[row].carry_out(op, name, one) for row in rows]
+        value = self._shared.carry_out(op, name, one)
+        if name == "render":  # the one method of a batch that answers for each of its rows
+            return [value[row] if value else None for row in rows]
+        return [value] * len(rows)
+
+
+def _members(env: gymnasium.Env) -> Members:
+    return Members(env.get_wrapper_attr, env.set_wrapper_attr)

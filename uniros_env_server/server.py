@@ -1,4 +1,4 @@
-"""The env server: one `gymnasium.Env` behind actions and services, under `env/` in the node's namespace.
+"""The env server: one `gymnasium.Env`, or a batch, behind actions and services, under `env/` in the node's namespace.
 
 Requests come in on rospy's threads and wait in one queue; the thread that calls `serve()` carries them out, one after
 the other, and publishes the results itself. Everything that touches the environment therefore happens in that one
@@ -49,7 +49,7 @@ Job = Callable[[], None]
 class EnvServer:
     """Serves `env` until the node shuts down. Construct it after `rospy.init_node`, then call `serve()`."""
 
-    def __init__(self, env: gymnasium.Env, env_id: str, check_observations: bool = False):
+    def __init__(self, env: gymnasium.Env | gymnasium.vector.VectorEnv, env_id: str, check_observations: bool = False):
         self.env = env
         self.lease = Lease()
         self.session = Session(env, self.lease, check_observations)

@@ -1,4 +1,4 @@
-"""One environment and the rules of asking it for something: numbers, lease, validation, exactly once.
+"""One environment, or a batch, and the rules of asking it for something: numbers, lease, validation, exactly once.
 
 A `Session` knows nothing of ROS topics: goals come in as bytes or messages and leave as `Answer`s. All of it runs in
 one thread, so an environment may keep to that thread what it must (OpenGL contexts, event loops).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -50,14 +50,15 @@ class Answer(NamedTuple):
 
 
 class Session:
-    """Applies resets and steps to one environment, each exactly once."""
+    """Applies resets and steps to one environment, or to a batch of them, each exactly once."""
 
-    def __init__(self, env: gymnasium.Env, lease: Lease, check_observations: bool = False):
+    def __init__(self, env: gymnasium.Env | gymnasium.vector.VectorEnv, lease: Lease, check_observations: bool = False):
         self.env = env
         self.lease = lease
         self.episode = 0
         self.step_count = 0
         self.phase = Phase.EMPTY
+        self._num_envs = env.num_envs if isinstance(env, gymnasium.vector.VectorEnv) else None
         self._check_observations = check_observations
         self._stored: Answer | None = None  # of the last step or reset that was applied
         self._stamps: Callable[[], tuple] | None = getattr(env.unwrapped, "stamps", None)
@@ -76,7 +77,7 @@ class Session:
                     f"reset asks for episode {episode}, but episode {self.episode} has already begun; "
                     f"ask for {self.episode + 1}, or 0 for the next one"
                 )
-            seed, options = _reset_arguments(goal)
+            seed, options = _seed(goal.seed, self._num_envs), _options(goal)
         except UnirosError as error:
             return self._failed_reset(GoalStatus.REJECTED, _refusal(error))
         self.episode, self.step_count, self.phase = episode, 0, Phase.BROKEN
@@ -174,14 +175,27 @@ class Session:
         return Answer(status, wire.pack_step_reply(reply), failure.message)
 
 
-def _reset_arguments(goal: ResetGoal) -> tuple[int | None, dict | None]:
-    """gymnasium's `seed` and `options`. Raises InvalidAction for what cannot be either."""
+def _options(goal: ResetGoal) -> dict | None:
+    """gymnasium's `options`. Raises InvalidAction for what cannot be that."""
     options = codec.decode(goal.options) if goal.options.layout else None
     if not (options is None or isinstance(options, dict)):
         raise InvalidAction(f"reset options must be a dict or None, not {type(options).__name__}")
-    if len(goal.seed) > 1:
-        raise InvalidAction(f"this server hosts one environment: give one seed or none, not {len(goal.seed)}")
-    return (goal.seed[0] if goal.seed else None), options
+    return options
+
+
+def _seed(seeds: Sequence[int], num_envs: int | None) -> int | list[int | None] | None:
+    """gymnasium's `seed`: one, or for a batch one per row, where a negative one leaves its row as it is.
+
+    Raises InvalidAction when there are too many or too few.
+    """
+    if len(seeds) <= 1:
+        return seeds[0] if seeds else None
+    if num_envs is None:
+        raise InvalidAction(f"this server hosts one environment: give one seed or none, not {len(seeds)}")
+    if len(seeds) != num_envs:
+        raise InvalidAction(f"this server hosts {num_envs} environments: give one seed, {num_envs} or none, "
+                            f"not {len(seeds)}")
+    return [None if seed < 0 else seed for seed in seeds]
 
 
 def _from_numbers(space: gymnasium.Space, data: Data) -> Any:

@@ -12,21 +12,27 @@ from typing import TYPE_CHECKING, Any
 from uniros_learner.registration import register_envs
 
 if TYPE_CHECKING:
-    from uniros_learner.api import connect, make
+    from uniros_learner.api import connect, connect_vec, make, make_vec
     from uniros_learner.env import RosEnv
-    from uniros_learner.proxy import GymProxy
+    from uniros_learner.proxy import GymProxy, VectorProxy
+    from uniros_learner.vector import RosVectorEnv
     from uniros_msgs import errors
     from uniros_msgs.codec import Opaque
 
-__all__ = ["GymProxy", "Opaque", "RosEnv", "connect", "errors", "make"]
+__all__ = ["GymProxy", "Opaque", "RosEnv", "RosVectorEnv", "VectorProxy", "connect", "connect_vec", "errors", "make",
+           "make_vec"]
 
 _HOMES = {
     "GymProxy": "uniros_learner.proxy",
     "Opaque": "uniros_msgs.codec",
     "RosEnv": "uniros_learner.env",
+    "RosVectorEnv": "uniros_learner.vector",
+    "VectorProxy": "uniros_learner.proxy",
     "connect": "uniros_learner.api",
+    "connect_vec": "uniros_learner.api",
     "errors": "uniros_msgs",
     "make": "uniros_learner.api",
+    "make_vec": "uniros_learner.api",
 }
 
 

@@ -1,4 +1,4 @@
-"""`make` and `connect`: the two ways to an environment."""
+"""`make` and `connect`: the two ways to an environment; `make_vec` and `connect_vec`: the same to a batch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gymnasium.vector import AutoresetMode
+
 from uniros_bringup.companions import company
-from uniros_learner.proxy import GymProxy, holder
+from uniros_learner.proxy import GymProxy, VectorProxy, holder
 from uniros_learner.worker import Task, namespace
 from uniros_msgs import codec
 from uniros_msgs.errors import StartFailed
@@ -38,10 +40,30 @@ def make(
     Timeouts in seconds. Everything started here ends with `close()`, or with this process, however it ends.
     Raises StartFailed, with the end of the log, when the environment cannot be constructed.
     """
-    needed = company(env_id, kwargs, elsewhere=bool(master_uri))
-    task = Task(namespace(env_id), holder(), env_id, _pack_arguments(needed.arguments), _script_folder(),
-                [asdict(node) for node in needed.nodes], master_uri, local_address, start_timeout)
+    task = _own(env_id, kwargs, master_uri=master_uri, local_address=local_address, timeout=start_timeout)
     return GymProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
+
+
+def make_vec(
+    env_id: str,
+    num_envs: int,
+    *,
+    autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+    start_timeout: float = START_TIMEOUT,
+    step_timeout: float | None = None,
+    reset_timeout: float | None = None,
+    master_uri: str = "",
+    local_address: str = "",
+    **kwargs: Any,
+) -> VectorProxy:
+    """As `make`, but `num_envs` environments in one env server, stepped as one batch.
+
+    autoreset_mode: when a row that ended is begun anew, "NextStep", "SameStep" or "Disabled", as gymnasium has it;
+    Stable-Baselines3 (`uniros_learner.sb3`) wants "SameStep".
+    """
+    task = _own(env_id, kwargs, master_uri=master_uri, local_address=local_address, timeout=start_timeout,
+                num_envs=num_envs, autoreset_mode=AutoresetMode(autoreset_mode).value)
+    return VectorProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
 
 
 def connect(
@@ -60,6 +82,27 @@ def connect(
     """
     task = Task("/" + ns.strip("/"), holder(), master_uri=master_uri, local_address=local_address, timeout=timeout)
     return GymProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
+
+
+def connect_vec(
+    master_uri: str,
+    ns: str = "/rx200",
+    *,
+    local_address: str = "",
+    timeout: float = 10.0,
+    step_timeout: float | None = None,
+    reset_timeout: float | None = None,
+) -> VectorProxy:
+    """As `connect`, to an env server that serves a batch (`_num_envs:=N`)."""
+    task = Task("/" + ns.strip("/"), holder(), master_uri=master_uri, local_address=local_address, timeout=timeout)
+    return VectorProxy(task, **_given(step_timeout=step_timeout, reset_timeout=reset_timeout))
+
+
+def _own(env_id: str, kwargs: dict[str, Any], *, master_uri: str, **settings: Any) -> Task:
+    """A worker that starts what `env_id` needs."""
+    needed = company(env_id, kwargs, elsewhere=bool(master_uri))
+    return Task(namespace(env_id), holder(), env_id, _pack_arguments(needed.arguments), path=_script_folder(),
+                nodes=[asdict(node) for node in needed.nodes], master_uri=master_uri, **settings)
 
 
 def _script_folder() -> str:

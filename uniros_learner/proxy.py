@@ -23,6 +23,7 @@ from uniros_bringup.process import Process, spawn
 from uniros_learner.env import RosEnv
 from uniros_learner.frames import Frame, Frames
 from uniros_learner.link import Op, raise_error
+from uniros_learner.vector import RosVectorEnv
 from uniros_learner.worker import Task
 from uniros_msgs.errors import Closed, ConnectionFailed, Timeout, WorkerDied
 from uniros_msgs.msg import Error
@@ -161,6 +162,13 @@ def _set_timeout(connection: socket.socket, seconds: float) -> None:
 
 class GymProxy(RosEnv):
     """An environment on a master of its own or another, as a `gymnasium.Env`; a worker process holds its connection."""
+
+    def __init__(self, task: Task, **timeouts: float):
+        super().__init__(WorkerLink(task), **timeouts)
+
+
+class VectorProxy(RosVectorEnv):
+    """The same for a batch, as a `gymnasium.vector.VectorEnv`."""
 
     def __init__(self, task: Task, **timeouts: float):
         super().__init__(WorkerLink(task), **timeouts)

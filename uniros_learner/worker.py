@@ -48,6 +48,8 @@ class Task:
     holder: str
     env_id: str = ""
     env_args: str = ""  # constructor arguments: a serialised Data message in base64
+    num_envs: int = 0  # of a batch; 0 stands for a single environment
+    autoreset_mode: str = ""  # of a batch
     path: str = ""  # where the learner's script lives: its own modules may be served
     nodes: list[dict[str, Any]] = field(default_factory=list)  # of uniros_bringup.companions
     master_uri: str = ""
@@ -122,7 +124,9 @@ class Worker:
             place = [f"__name:={companion['name']}", f"__ns:={task.ns}"]
             self._graph.node([*companion["command"], *place], companion["name"])
         node = f"{task.ns}/env_server"
-        for name, value in (("env_id", task.env_id), ("env_args_encoded", task.env_args)):
+        asked = {"env_id": task.env_id, "env_args_encoded": task.env_args, "num_envs": task.num_envs,
+                 "autoreset_mode": task.autoreset_mode}
+        for name, value in asked.items():
             call(master.uri, "setParam", f"{node}/{name}", value)
         command = [sys.executable, "-m", "uniros_env_server", "__name:=env_server", f"__ns:={task.ns}"]
         import_rospy = threading.Thread(target=lambda: __import__("rospy"), daemon=True)

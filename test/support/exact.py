@@ -13,7 +13,10 @@ def assert_same(a: Any, b: Any, path: str = "value") -> None:
     assert type(a) is type(b), f"{path}: {type(a)} is not {type(b)}"
     if isinstance(a, np.ndarray):
         assert a.dtype == b.dtype and a.shape == b.shape, f"{path}: {a.dtype}{a.shape} is not {b.dtype}{b.shape}"
-        assert a.tobytes() == b.tobytes(), f"{path}: {a} is not {b}"
+        if a.dtype == object:
+            assert_same(a.tolist(), b.tolist(), path)
+        else:
+            assert a.tobytes() == b.tobytes(), f"{path}: {a} is not {b}"
     elif isinstance(a, dict):
         assert list(a) == list(b), f"{path}: keys {list(a)} are not {list(b)}"
         for key in a:
