@@ -1,4 +1,4 @@
-"""`rosrun uniros env_server _env_id:=Pendulum-v1`: serve one environment, or a batch, on the master this process was started with.
+"""`rosrun uniros env_server _env_id:=Pendulum-v1`: serve one environment or a batch on the master of this process.
 
 Private parameters:
   ~env_id              registered gymnasium id, or module:Class

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from itertools import product
 
 import numpy as np
@@ -10,6 +12,19 @@ from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.robots.model import Array, Geometry, RobotModel
 
 SLACK = 0.4  # how far covering spheres may stand out, as a share of a primitive's (half) thickness
+CHUNK = 64  # poses looked at at once: more would leave the cache, and BLAS would wait for threads
+
+
+def _in_chunks(measure: Callable[[CollisionModel, Array], Array]) -> Callable[[CollisionModel, Array], Array]:
+    """The same function of many poses, worked out for `CHUNK` of them at a time."""
+
+    @wraps(measure)
+    def chunked(model: CollisionModel, poses: Array) -> Array:
+        if len(poses) <= CHUNK:
+            return measure(model, poses)
+        return np.concatenate([measure(model, poses[at : at + CHUNK]) for at in range(0, len(poses), CHUNK)])
+
+    return chunked
 
 
 class CollisionModel:
@@ -42,10 +57,12 @@ class CollisionModel:
         """(M, A + 2, 4, 4) poses (m) of the base, of what each joint moves, and of the tool. q: (M, A) rad."""
         return self._kinematics.bodies(q)
 
+    @_in_chunks
     def height(self, poses: Array) -> Array:
         """(M,) m from the lowest point of any link that moves down to the table."""
         return self._feet.lowest(poses)
 
+    @_in_chunks
     def gap(self, poses: Array) -> Array:
         """(M,) m between the two nearest links that may meet; negative where their covers overlap."""
         near, far = self._near.positions(poses), self._far.positions(poses)

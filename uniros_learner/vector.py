@@ -39,8 +39,8 @@ class RosVectorEnv(VectorEnv):
         self.metadata = json.loads(self.description.metadata)
         try:
             if "autoreset_mode" not in self.metadata:
-                raise ConnectionFailed(f"{link.address} serves a single environment, {self.description.env_id}: take it "
-                                       "with connect, not with connect_vec, or start its server with _num_envs:=N")
+                raise ConnectionFailed(f"{link.address} serves a single environment: take it with connect, not with "
+                                       "connect_vec, or start its server with _num_envs:=N")
             self.metadata["autoreset_mode"] = AutoresetMode(self.metadata["autoreset_mode"])
             self.single_observation_space = spaces.build(self.description.observation_space)
             self.single_action_space = spaces.build(self.description.action_space)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import mujoco
 import numpy as np
@@ -18,7 +20,7 @@ class MujocoRobot:
 
     A command is a ramp of each servo's set-point. The set-point is an activation of the physics and its rate the
     control, so a ramp of many physics steps is one call. Time passes in whole physics steps: the rest of an
-    `advance` is kept for the next.
+    `advance` is kept for the next. The arms of a batch share the cores: MuJoCo lets other threads run meanwhile.
     """
 
     def __init__(self, model: RobotModel, num: int = 1) -> None:
@@ -26,6 +28,9 @@ class MujocoRobot:
         self.num = num
         self.physics = mujoco.MjModel.from_xml_string(mjcf(model))
         self.worlds = [mujoco.MjData(self.physics) for _ in range(num)]
+        helpers = min(num, len(os.sched_getaffinity(0))) - 1  # beside the thread that calls
+        self._threads = ThreadPoolExecutor(helpers, "physics") if helpers else None
+        self._helpers = helpers
         self._timestep = float(self.physics.opt.timestep)
         self._plan = _Plan(model, self.physics)
         self._target = np.zeros((num, self.physics.nu))
@@ -38,11 +43,10 @@ class MujocoRobot:
         plan = self._plan
         raw = np.empty((3, self.num, len(self.model.published)))
         setpoint = np.empty((self.num, len(self.model.commanded)))
-        for row, world in enumerate(self.worlds):
-            raw[0, row, plan.published] = world.qpos[plan.joints]
-            raw[1, row, plan.published] = world.qvel[plan.joints]
-            raw[2, row, plan.published] = world.actuator_force
-            setpoint[row] = world.act[plan.commanded]
+        raw[0][:, plan.published] = np.array([world.qpos for world in self.worlds])[:, plan.joints]
+        raw[1][:, plan.published] = np.array([world.qvel for world in self.worlds])[:, plan.joints]
+        raw[2][:, plan.published] = np.array([world.actuator_force for world in self.worlds])
+        setpoint[:] = np.array([world.act for world in self.worlds])[:, plan.commanded]
         plan.add_horn(raw)
         raw.flags.writeable = setpoint.flags.writeable = False
         return RobotState(self.model.published, raw[0], raw[1], raw[2], self.model.commanded, setpoint,
@@ -102,10 +106,21 @@ class MujocoRobot:
     def close(self) -> None:
         """See `Robot.close`."""
         self.worlds = []
+        if self._threads:
+            self._threads.shutdown()
 
     def _integrate(self, steps: int) -> None:
-        for world in self.worlds:
-            mujoco.mj_step(self.physics, world, steps)
+        """Each thread takes the next arm as long as there is one: a core that others use takes fewer."""
+        left = iter(self.worlds)
+
+        def work() -> None:
+            for world in left:
+                mujoco.mj_step(self.physics, world, steps)
+
+        helping = [self._threads.submit(work) for _ in range(self._helpers)] if self._threads else []
+        work()
+        for each in helping:
+            each.result()
 
     def _arrive(self) -> None:
         """End the ramp exactly at its target, whatever rounding the integration left."""
