@@ -92,7 +92,7 @@ def _environment(config: ArmConfig, task: Task, goal: bool, render_mode: str | N
     model = gate.model
     start = np.array([[*model.poses["ready"], model.opening]])
     kind = RobotGoalEnv if goal else RobotTaskEnv
-    return kind(task, gate, clock, _targets(config, model), start, render_mode, homing)
+    return kind(task, gate, clock, make_targets(config, model), start, render_mode, homing)
 
 
 def _rates(config: ArmConfig, gate: SafetyGate) -> Rates:
@@ -101,7 +101,8 @@ def _rates(config: ArmConfig, gate: SafetyGate) -> Rates:
     return Rates(config.cycle_time, config.control_rate, least_ramp, config.phase_lock)
 
 
-def _targets(config: ArmConfig, model: RobotModel) -> Targets:
+def make_targets(config: ArmConfig, model: RobotModel) -> Targets:
+    """What actions of the type configured ask for."""
     if config.action_type == "ee":
         return ToolDeltas(Kinematics(model), config.action_scale, config.cycle_time)
     return JointDeltas(len(model.arm), config.action_scale, config.cycle_time)

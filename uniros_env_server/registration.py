@@ -24,7 +24,9 @@ def register() -> None:
     for env_id, kwargs in IDS.items():
         if env_id not in gymnasium.registry:
             maker = "make_real" if "Real" in env_id else "make_simulated"
+            batch = "real_batch" if "Real" in env_id else "simulated_batch"
             gymnasium.register(env_id, entry_point=f"uniros_env_server.registration:{maker}", kwargs=kwargs,
+                               vector_entry_point=f"uniros_env_server.robot_batch:{batch}",
                                max_episode_steps=MAX_EPISODE_STEPS, nondeterministic="Real" in env_id)
 
 
