@@ -66,6 +66,7 @@ def stands(rig: Rig) -> list[float]:
 
 def recovers(rig: Rig) -> None:
     """Acknowledging brings the arm back to holding without a jump, and it obeys again."""
+    wait_until(lambda: rig.standstill(0.05), 3.0)  # a joint without torque sinks
     before = joints(rig)
     rig.forget()
     good, text = rig.operator.trigger("driver/clear_estop")

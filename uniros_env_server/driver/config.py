@@ -36,6 +36,7 @@ class Tuning:
 
     rate: float  # Hz
     response_timeout: float  # s
+    realtime_priority: int
     slow_every: int  # cycles
     velocity: float  # rad/s
     deceleration: float  # rad/s2
@@ -59,9 +60,10 @@ class Tuning:
         """From driver.yaml. Raises ValueError naming the keys that are missing, unknown or not positive."""
         names = {field.name for field in dataclasses.fields(cls)}
         wrong = sorted(names.symmetric_difference(data))
-        wrong += [key for key, value in data.items() if not np.all(np.asarray(value, dtype=float) > 0)]
+        wrong += [key for key, value in data.items()
+                  if key != "realtime_priority" and not np.all(np.asarray(value, dtype=float) > 0)]
         if wrong:
-            raise ValueError("driver.yaml: missing, unknown or not positive: {}".format(", ".join(wrong)))
+            raise ValueError(f"driver.yaml: missing, unknown or not positive: {', '.join(wrong)}")
         return cls(**dict(data, voltage=tuple(data["voltage"])))
 
 

@@ -26,9 +26,11 @@ from uniros_env_server.driver.watch import Watch
 T = TypeVar("T")
 
 REOPEN_EVERY = 0.5  # s between attempts to open a port that has gone
+MOST_CATCH_UP = 3  # periods; after a longer stall a motion is late rather than rushed
 PATIENCE = 2  # failed reads in a row over which the set-point still moves on
 SEARCH_EVERY = 5  # cycles between two reads of an arm that does not answer
 DOWN_TOLERANCE, DOWN_TIME = 0.15, 3.0  # rad, s: how well the arm must lie before torque goes
+DOWN_SETTLED = 0.5  # s that it lies before torque goes
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Driver:
         self._cycle = 0
         self._reopen_at = 0.0
         self._down: Ticket | None = None
+        self._lain = 0.0  # s that a lowered arm has been down
 
     # Every cycle: measure(), then whatever was asked for, then act().
 
@@ -80,11 +83,11 @@ class Driver:
         return self.measurement
 
     def act(self, dt: float) -> Snapshot:
-        """Judge, move the set-point on by `dt` s, and tell the servos."""
+        """Judge, move the set-point on, and tell the servos; `dt` s after the last time."""
         try:
             if self.arm.bus.port.is_open:
                 self._judge(dt)
-                self._drive(dt)
+                self._drive(min(dt, MOST_CATCH_UP / self.setup.tuning.rate))
                 if self._cycle % self.setup.tuning.slow_every == 0 and self.measurement:
                     self.arm.poll()
         except PortLost as error:
@@ -93,6 +96,8 @@ class Driver:
                         self.motion.setpoint.copy(), self.motion.velocity.copy())
 
     def _judge(self, dt: float) -> None:
+        if self.torque and dt > self.setup.watchdog:  # we have been held up: the servos may have stopped by themselves
+            self.arm.look("bus_watchdog")
         reason = self.watch.look(self.measurement, self.motion.setpoint, self.torque, dt)
         if reason:
             self.fault(reason)
@@ -105,7 +110,9 @@ class Driver:
         if self.state is State.FOLLOWING and not self.motion.moving:
             self._enter(Event.ARRIVED)
         elif self.state is State.LOWERING and self._down and self._down.outcome:
-            self._let_go(self._down)
+            self._lain += dt
+            if self._lain > DOWN_SETTLED:
+                self._let_go(self._down)
 
     def _connected(self) -> bool:
         port = self.arm.bus.port
@@ -163,7 +170,8 @@ class Driver:
             return None
         state = require(self.state, Event.LOWER)
         self._down = Ticket(np.full(len(self.setup.arm), DOWN_TOLERANCE), DOWN_TIME)
-        duration = self._calmly(self.setup.poses["sleep"], self._down)
+        duration = self._calmly(self.setup.poses["sleep"], self._down) + DOWN_SETTLED
+        self._lain = 0.0
         self.state = state
         return self._down, duration
 

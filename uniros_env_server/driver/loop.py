@@ -17,7 +17,6 @@ from uniros_env_server.driver.core import Driver, Snapshot
 
 WINDOW = 1000  # cycles that the statistics look back
 MOST_STUCK, MOST_SERVING = 1.0, 20.0  # s a cycle may take: an ordinary one, one with servos to reboot
-MOST_CATCH_UP = 3  # periods; after a longer stall a motion is late rather than rushed
 
 
 class LoopDied(Exception):
@@ -122,7 +121,7 @@ class ControlLoop(threading.Thread):
                 self._measured(measurement)
             self._serve()
             now = time.monotonic()
-            snapshot = self.driver.act(min(now - last, MOST_CATCH_UP * period))
+            snapshot = self.driver.act(now - last)
             last = now
             self.snapshot = snapshot
             self._publish(snapshot)

@@ -18,6 +18,7 @@ from uniros_env_server.driver.inputs import Services, Tally, controllers
 from uniros_env_server.driver.loop import ControlLoop, LoopDied
 from uniros_env_server.driver.outputs import Outputs
 from uniros_env_server.driver.port import PortLost
+from uniros_env_server.driver.realtime import elevate
 from uniros_env_server.driver.states import NotNow, State
 
 REPORT_EVERY = 1.0  # s between two reports on /diagnostics
@@ -44,6 +45,9 @@ class Node:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop.set())
         sys.setswitchinterval(5e-4)  # s: the loop must not wait for its turn among our own threads
+        refused = elevate(self._driver.setup.tuning.realtime_priority)
+        if refused:
+            rospy.logwarn("no real-time priority, a busy computer will hold the loop up: %s", refused)
         try:
             self._driver.begin(torque=bool(rospy.get_param("~torque_on_start", False)))
         except NotNow as error:
