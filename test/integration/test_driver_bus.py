@@ -179,7 +179,7 @@ def test_a_servo_that_was_turned_by_hand_beyond_its_turn_is_read_within_it(arm: 
 @pytest.mark.parametrize(("wrong", "words"), [
     ({4: {"drive_mode": 0}}, r"servo 4 \(elbow\) +drive_mode +0 +1\n"),
     ({3: {"secondary_id": 255}}, r"servo 3 \(shoulder, shadow\) +secondary_id +255 +2\n"),
-    ({2: {"min_position_limit": 0}, 6: {"velocity_limit": 265}}, r"(?s)min_position_limit +0 +819.*velocity_limit +265"),
+    ({2: {"min_position_limit": 0}, 6: {"velocity_limit": 265}}, r"(?s)min_position_limit +0 +819.*velocity_limit"),
 ])
 def test_settings_that_differ_are_refused_and_written_on_request(wrong: dict, words: str, tmp_path: Path) -> None:
     with EmulatedBus(link=str(tmp_path / "tty"), start="home", eeprom=wrong) as bus:
