@@ -50,8 +50,8 @@ def _of(entry: Mapping[str, Any], env_id: str, arguments: dict[str, Any], elsewh
     consent = entry["consent"]
     if (given or elsewhere) and rest.get(consent) is not True:
         where = [f"{name}={value!r}" for name, value in given.items()] + ["a ROS master elsewhere"] * elsewhere
-        raise MotionNotAllowed(f"{env_id} with {' and '.join(where)} may move a real arm. Clear its surroundings, have the "
-                               f"power switch at hand, and say {consent}=True; without that, leave {where[0]} out and it "
+        raise MotionNotAllowed(f"{env_id} with {' and '.join(where)} may move a real arm. Clear its surroundings, have "
+                               f"the power switch at hand, and say {consent}=True; or leave {where[0]} out: then it "
                                "is an emulated arm. Nothing was started")
     if elsewhere:
         return Company([], rest)

@@ -243,10 +243,11 @@ class RealTimeClock:
 
     def _clear(self, reply: SimpleQueue[Any], now: float) -> None:
         trouble = self.robot.trouble()
-        if trouble:
+        if self.record.fault and trouble:
             reply.put(RobotFault(f"it is still so: {trouble}"))
             return
-        self.record.fault, self._engaged = "", False
+        if self.record.fault:
+            self.record.fault, self._engaged = "", False
         reply.put(None)
 
     def _begin(self, reply: SimpleQueue[Any], decide: Decide, arrived: float, now: float) -> None:

@@ -16,7 +16,7 @@ from uniros_msgs.errors import RobotFault
 LIMP, READY = "limp", ("holding", "following")
 ADVICE = {"fault": "see /diagnostics, mend it, then call driver/clear_estop",
           "estop": "call driver/clear_estop when it is safe",
-          "limp": "its torque is off",
+          "limp": "its torque is off: call driver/torque with data: true",
           "lowering": "somebody lowers the arm"}
 TORQUE_TIME = 10.0  # s
 

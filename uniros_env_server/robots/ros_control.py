@@ -21,6 +21,7 @@ from uniros_msgs.errors import RobotFault
 from uniros_msgs.topics import Outlet
 
 ARRIVED = 2e-4  # s before its end at which a ramp counts as run
+GIVE_WAY = 0.4  # s, for an arm that presses against something to stop pressing
 POLL = 0.01  # s between two looks whether the driver is there
 
 
@@ -58,7 +59,8 @@ class RosControlRobot:
     """
 
     num = 1
-    _ramp: Ramp  # set by settle()
+    _ramp: Ramp  # this and what follows is set by settle()
+    _presses: bool  # whether the latest trouble was that the arm does not get where it is told to be
 
     def __init__(self, model: RobotModel, topics: Topics | None = None, patience: Patience | None = None) -> None:
         topics = topics or Topics()
@@ -99,10 +101,13 @@ class RosControlRobot:
         """See `Robot.hold`. Between two ramps the driver holds by itself.
 
         Told by a position and not by an empty trajectory, on which drivers brake: that would lead beyond the way that
-        the safety gate has seen.
+        the safety gate has seen. An arm that was seen to press against something gives way, slowly, to where it is.
         """
         now = time.monotonic()
-        if now < self._ramp.ends:
+        if self._presses:
+            self._presses = False
+            self.command(self._measured[None], GIVE_WAY)
+        elif now < self._ramp.ends:
             self.command(self._ramp.at(now)[None], self.measurements.period)
 
     def reset(self, q: Array, rows: NDArray[np.intp] | None = None) -> None:
@@ -117,15 +122,17 @@ class RosControlRobot:
 
     def settle(self) -> None:
         """See `Robot.settle`."""
-        here = self._sample.position[[self.model.published.index(name) for name in self.model.commanded]]
-        self._ramp, self._finger_told = Ramp(here, here, 0.0, 0.0), None
+        here = self._measured
+        self._ramp, self._finger_told, self._presses = Ramp(here, here, 0.0, 0.0), None, False
         self._vigil.reset()
 
     def trouble(self) -> str:
         """See `Robot.trouble`."""
         now, sample, setpoint = time.monotonic(), self._sample, self._setpoint()
-        return (self.driver.trouble() or self._stale(now - sample.stamp) or self._vigil.frozen(sample, setpoint, now)
-                or self._vigil.blocked(sample, setpoint, now))
+        elsewhere = self.driver.trouble() or self._stale(now - sample.stamp)
+        seen = self._vigil.frozen(sample, setpoint, now) or self._vigil.blocked(sample, setpoint, now)
+        self._presses = bool(seen and not elsewhere)
+        return elsewhere or seen
 
     def next_sample(self, after: float) -> float:
         """See `Robot.next_sample`."""
@@ -145,6 +152,12 @@ class RosControlRobot:
     def _sample(self) -> Sample:
         assert self.measurements.newest is not None  # the constructor has waited for one
         return self.measurements.newest
+
+    @property
+    def _measured(self) -> Array:
+        """(C,) rad, m: where the commanded joints are."""
+        here: Array = self._sample.position[[self.model.published.index(name) for name in self.model.commanded]]
+        return here
 
     def _setpoint(self) -> Array:
         """(A,) rad, of the arm."""

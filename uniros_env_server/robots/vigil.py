@@ -43,7 +43,7 @@ class Vigil:
         if sample.alike < ALIKE or np.abs(setpoint - self._then).max() < SEEN_MOVING:
             return ""
         return (f"joint_states hold the very same numbers for {now - sample.changed:.2f} s while the arm was told to "
-                "move: they are not measured")
+                "move: either nobody measures them, or it is blocked")
 
     def blocked(self, sample: Sample, setpoint: Array, now: float) -> str:
         """A joint that does not get where it is told to be."""

@@ -1,0 +1,202 @@
+"""The real arm's environment when things break: a hold, a typed error, an ERROR in /diagnostics, a calm recovery."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from driver_rig import WATCHDOG, pause
+from live import wait_until
+from real_rig import AGE, CYCLE, PERIOD, RealRig, Swing
+
+import uniros_learner as uniros
+from uniros_env_server.robots.ros_control import GIVE_WAY
+from uniros_msgs.errors import ResetNeeded, RobotFault, ServerDied
+
+SETTLE = 0.2  # s that the arm itself takes to come to rest when its set-point stands
+STILL = 0.06  # rad/s
+STEP = 0.02  # rad, more than this between before and after is a jump: the play of the gears is 0.006
+WATCHED = 0.3  # s that an arm is watched standing
+TELL = 0.35  # s from a fault that is known to the learner's error: a turn of the loop and the way, on a busy machine
+CALM = 1.3  # rad/s, no joint goes faster in a recovery: it is planned with 0.94 at most
+REPORT = 1.5  # s until /diagnostics tell
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[RealRig]:
+    with RealRig(joint_states="lied/joint_states") as rig:
+        yield rig
+
+
+@pytest.fixture
+def rig(shared: RealRig) -> RealRig:
+    """The arm at its start, mended."""
+    shared.operator.fault("clear")
+    shared.acknowledge()
+    shared.env.reset(seed=1)
+    return shared
+
+
+@pytest.fixture
+def mortal() -> Iterator[RealRig]:
+    """An arm of its own, for a test that ends one of its processes."""
+    with RealRig(start="ready") as rig:
+        rig.env.reset(seed=1)
+        yield rig
+
+
+def stands(rig: RealRig, since: float, within: float) -> None:
+    """The arm stands within so many seconds, and goes on standing."""
+    moved = since
+    while time.monotonic() < since + within + WATCHED:
+        if rig.speed() > STILL:
+            moved = time.monotonic()
+    assert moved - since <= within, f"it moved for {moved - since:.2f} s, not {within:.2f} s at most"
+
+
+def recovers(rig: RealRig) -> None:
+    """After the acknowledgement, and not before, the arm is brought home calmly and can be used."""
+    with pytest.raises(ResetNeeded):
+        rig.env.step(np.zeros(5, np.float32))
+    with pytest.raises(RobotFault):
+        rig.env.reset()
+    rig.operator.fault("clear")
+    wait_until(rig.rests, 8.0)  # a servo that a hand lets go swings, for its integrator is wound up
+    before = rig.joints()
+    rig.forget()
+    rig.acknowledge()
+    pause(0.3)
+    assert np.abs(rig.joints() - before).max() < STEP, "acknowledging moves nothing"
+    rig.env.reset(seed=2)
+    assert rig.fastest() < CALM
+    assert rig.env.step(np.zeros(5, np.float32))[4]["refusal"] == ""
+
+
+GIVES_WAY = ("old values, fresh stamps", "a blocked link")  # the arm may press against something: it goes back a little
+FAULTS: dict[str, tuple[Callable[[RealRig], object], float, str]] = {  # cause, s until it is known, what is said
+    "cable cut": (lambda rig: rig.operator.fault("cut"), AGE, "fault|joint_states"),
+    "adapter pulled out": (lambda rig: rig.operator.fault("unplug"), AGE, "fault|joint_states"),
+    "a servo silent": (lambda rig: rig.operator.fault("silence", 4), AGE, "elbow|joint_states"),
+    "old values, fresh stamps": (lambda rig: rig.operator.lie("old"), AGE, "very same numbers"),
+    "NaN": (lambda rig: rig.operator.lie("nan"), AGE, "not finite: waist nan"),
+    "minus pi": (lambda rig: rig.operator.lie("minus_pi"), AGE, "no joint can be at: shoulder -3.142"),
+    "nothing": (lambda rig: rig.operator.lie("nothing"), AGE, "they do not come"),
+    "the environment's emergency stop": (lambda rig: rig.operator.trigger("env/estop"), PERIOD, "emergency stop"),
+    "the driver's emergency stop": (lambda rig: rig.operator.trigger("driver/estop"), PERIOD, "estop"),
+    "a blocked link": (lambda rig: rig.operator.fault("block", joint="waist"), 1.3, "blocked"),
+    "an overheated servo": (lambda rig: rig.operator.fault("overheat", 6), 0.5, "fault"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_in_mid_motion(rig: RealRig, name: str) -> None:
+    cause, known, said = FAULTS[name]
+    swing = Swing(rig.env)
+    pause(0.45)
+    assert rig.speed() > 0.3, "in mid-motion"
+    begun, wall = time.monotonic(), time.time()
+    cause(rig)
+    error = swing.failure(begun, known + TELL)
+    assert type(error) is RobotFault
+    with pytest.raises(RobotFault, match=said):
+        raise error
+    stands(rig, begun, known + TELL + SETTLE + (GIVE_WAY if name in GIVES_WAY else 0.0))
+    wait_until(lambda: any(text.startswith("environment: ") for text in rig.operator.errors(wall)), REPORT)
+    if name == "an overheated servo":
+        rig.operator.fault("clear")
+        good, text = rig.operator.trigger("driver/reboot")
+        assert good, text
+    recovers(rig)
+
+
+def test_a_fault_that_lasts_cannot_be_acknowledged(rig: RealRig) -> None:
+    rig.operator.lie("nan")
+    pause(AGE + 0.1)
+    with pytest.raises(RobotFault, match="not finite"):
+        rig.env.step(np.zeros(5, np.float32))
+    good, text = rig.operator.trigger("env/clear_estop")
+    assert not good and "not finite" in text
+    recovers(rig)
+
+
+def test_a_frozen_driver(rig: RealRig) -> None:
+    """SIGSTOP: its servos' watchdog stops them, and nothing that was sent meanwhile is carried out afterwards."""
+    swing = Swing(rig.env)
+    pause(0.45)
+    begun, wall = time.monotonic(), time.time()
+    os.kill(rig.driver.pid, signal.SIGSTOP)
+    try:
+        error = swing.failure(begun, AGE + TELL)
+        assert type(error) is RobotFault and "frozen" in str(error)
+        stands(rig, begun, WATCHDOG + SETTLE + TELL)
+        wait_until(lambda: any("environment: " in text for text in rig.operator.errors(wall)), REPORT)
+        rig.forget()
+    finally:
+        os.kill(rig.driver.pid, signal.SIGCONT)
+    pause(0.5)
+    assert rig.fastest() < 0.2, "nothing is made up for"
+    recovers(rig)
+
+
+def test_a_killed_learner(mortal: RealRig, tmp_path: Path) -> None:
+    mortal.env.close()
+    script = textwrap.dedent(f"""
+        import numpy as np, uniros_learner as uniros
+        env = uniros.connect({mortal.graph.master.uri!r}, "/rx200")
+        env.reset()
+        print("ready", flush=True)
+        while True:
+            env.step(np.array([0.5, 0, 0, 0, 0], np.float32))
+    """)
+    (tmp_path / "learner.py").write_text(script)
+    learner = subprocess.Popen([sys.executable, tmp_path / "learner.py"], stdout=subprocess.PIPE, text=True)
+    assert learner.stdout and learner.stdout.readline() == "ready\n"
+    pause(0.8)
+    assert mortal.speed() > 0.3
+    killed, wall = time.monotonic(), time.time()
+    learner.kill()
+    learner.wait()
+    limit = CYCLE + 2 * PERIOD
+    stands(mortal, killed, limit + SETTLE)
+    held = [row for when, row in mortal.operator.setpoints(wall) if when > wall + limit + 0.02]  # told every 20 ms
+    assert len(held) > 5 and np.ptp(np.array(held), axis=0).max() < 1e-9
+    mortal.env = uniros.connect(mortal.graph.master.uri, timeout=10.0)
+    mortal.env.reset()
+
+
+def test_a_killed_env_server(mortal: RealRig) -> None:
+    swing = Swing(mortal.env)
+    pause(0.45)
+    killed, wall = time.monotonic(), time.time()
+    mortal.server.kill()
+    assert type(swing.failure(killed, 1.0)) is ServerDied
+    stands(mortal, killed, CYCLE + 2 * PERIOD + SETTLE)
+    held = [row for when, row in mortal.operator.setpoints(wall) if when > wall + CYCLE + 2 * PERIOD + 0.02]
+    assert len(held) > 5 and np.ptp(np.array(held), axis=0).max() < 1e-9
+    assert mortal.operator.state() == "holding"
+    mortal.env.close()
+    mortal.serve()
+    mortal.forget()
+    mortal.env.reset()
+    assert mortal.fastest() < CALM
+
+
+def test_a_killed_driver(mortal: RealRig) -> None:
+    swing = Swing(mortal.env)
+    pause(0.45)
+    killed, wall = time.monotonic(), time.time()
+    mortal.driver.kill()
+    error = swing.failure(killed, AGE + TELL)
+    assert type(error) is RobotFault and "no sound joint_states" in str(error)
+    stands(mortal, killed, WATCHDOG + 0.02 + SETTLE)
+    wait_until(lambda: any("environment: " in text for text in mortal.operator.errors(wall)), REPORT)
+    mortal.start_driver()
+    recovers(mortal)
