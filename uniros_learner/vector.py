@@ -70,6 +70,11 @@ class RosVectorEnv(VectorEnv):
         self._refuse_pending("step")
         return _stepped(self._dialogue.step(actions))
 
+    @property
+    def stepping(self) -> bool:
+        """Whether a step was sent that nobody has waited for."""
+        return self._dialogue.stepping
+
     def step_async(self, actions: Any) -> None:
         """Send the actions and return. Raises AlreadyPendingCallError when a step is under way."""
         self._refuse_pending("step_async")
@@ -77,7 +82,7 @@ class RosVectorEnv(VectorEnv):
 
     def step_wait(self) -> Stepped:
         """What `step` returns and raises, for the actions sent. Raises NoAsyncCallError when none were."""
-        if not self._dialogue.stepping:
+        if not self.stepping:
             raise NoAsyncCallError("step_wait() waits for a step that step_async() has begun; none was", "step")
         return _stepped(self._dialogue.finish_step())
 
@@ -126,7 +131,7 @@ class RosVectorEnv(VectorEnv):
         return tuple(self._dialogue.call(op, name, arguments))
 
     def _refuse_pending(self, name: str) -> None:
-        if self._dialogue.stepping:
+        if self.stepping:
             raise AlreadyPendingCallError(f"{name}() came while a step is under way: call step_wait() first", "step")
 
 
