@@ -26,7 +26,7 @@ from uniros_env_server.driver import eeprom
 from uniros_env_server.driver.arm import Arm
 from uniros_env_server.driver.bus import Bus, BusError
 from uniros_env_server.driver.config import Setup, load_setup
-from uniros_env_server.driver.port import Port, PortLost
+from uniros_env_server.driver.port import Port, PortLost, slow_adapter
 
 DEFAULT_NAMESPACE = "rx200"
 PORT_TIMEOUT = 20.0  # s
@@ -66,7 +66,7 @@ def service(write: bool, robot: str, device: str) -> int:
         else:
             eeprom.verify(arm)
         arm.look_at_all()
-        _say(eeprom.report(arm))
+        _say("\n".join(filter(None, [eeprom.report(arm), slow_adapter(arm.bus.port)])))
     except (BusError, PortLost, eeprom.SettingsDiffer) as error:
         sys.stderr.write(f"rx200_driver: {error}\n")
         return 1

@@ -17,7 +17,7 @@ from uniros_env_server.driver.diagnostics import Diagnostics
 from uniros_env_server.driver.inputs import Services, Tally, controllers
 from uniros_env_server.driver.loop import ControlLoop, LoopDied
 from uniros_env_server.driver.outputs import Outputs
-from uniros_env_server.driver.port import PortLost
+from uniros_env_server.driver.port import PortLost, slow_adapter
 from uniros_env_server.driver.realtime import elevate
 from uniros_env_server.driver.states import NotNow, State
 
@@ -52,6 +52,9 @@ class Node:
             self._driver.begin(torque=bool(rospy.get_param("~torque_on_start", False)))
         except NotNow as error:
             rospy.logerr("torque stays off: %s", error)
+        slow = slow_adapter(self._driver.arm.bus.port)
+        if slow:
+            rospy.logerr("%s", slow)
         self._loop.start()  # at once: from now on the servos' watchdogs may be waiting
         made = controllers(self._driver.setup, self._loop, self._tally)
         for controller in made:

@@ -20,6 +20,8 @@ from dynamixel_sdk import PortHandler
 LOW_LATENCY = 0x2000  # ASYNC_LOW_LATENCY: a USB adapter hands bytes on at once instead of every 16 ms
 TIOCGSERIAL, TIOCSSERIAL = 0x541E, 0x541F
 FLAGS_AT, SERIAL_STRUCT_SIZE = 16, 128  # struct serial_struct in <linux/serial.h>: the fifth int; with room to spare
+LATENCY_FILE = "/sys/class/tty/{}/device/latency_timer"
+MOST_LATENCY = 2  # ms that an adapter may collect bytes, at 100 Hz
 WRITE_TIMEOUT = 0.02  # s until the kernel has room for a packet
 
 
@@ -70,6 +72,14 @@ class Port(PortHandler):
         except OSError:  # a pty, or a driver that does not know it
             return False
         return True
+
+    def latency(self) -> int | None:
+        """ms after which the USB adapter hands bytes on; None where there is none."""
+        try:
+            with open(LATENCY_FILE.format(os.path.basename(os.path.realpath(self.port_name)))) as file:
+                return int(file.read())
+        except (OSError, ValueError):
+            return None
 
     @property
     def fd(self) -> int:
@@ -128,6 +138,15 @@ class Port(PortHandler):
     def isPacketTimeout(self) -> bool:
         """Whether the time set has passed."""
         return time.monotonic() >= self.deadline
+
+
+def slow_adapter(port: Port) -> str:
+    """Why the loop cannot keep its rate with this adapter; empty when it can."""
+    latency = port.latency()
+    if latency is None or latency <= MOST_LATENCY:
+        return ""
+    return (f"{port.port_name} keeps every answer back for {latency} ms: set its latency timer to 1 ms"
+            " (docs/real_arm.md has the udev rule)")
 
 
 def _advice(device: str, error: Exception) -> str:
