@@ -57,7 +57,7 @@ def gone(pid: int) -> bool:
 
 def random_places(planner: BuiltinPlanner, count: int) -> np.ndarray:
     """Configurations that keep all margins."""
-    margins = Margins(planner.model, planner.limits, planner.settings.spare)
+    margins = Margins(planner.model, planner.limits, planner.settings)
     q = np.random.default_rng(0).uniform(margins.lower, margins.upper, (3 * count, 5))
     return q[margins.keeps(q)][:count]
 

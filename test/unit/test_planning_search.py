@@ -29,7 +29,11 @@ SEARCH = {world: Search(MODEL, LIMITS[world], SETTINGS, 1) for world in LIMITS}
 REAL, MARGINS = SEARCH["real"], SEARCH["real"].margins
 READY, SLEEP, HOME = (MODEL.poses[name] for name in ("ready", "sleep", "home"))
 COLLISION = CollisionModel(MODEL)
-PERIOD = 0.02  # s, of the control loop
+PERIODS = 0.02, 0.1  # s that commands may be apart
+UNSEEN = 0.00671  # m between links that the gate takes for unseen, at the speed of a reset and 0.1 s
+NEEDS = {world: limits.tracking + SETTINGS.spare + np.array([limits.table, limits.self_distance + UNSEEN])
+         for world, limits in LIMITS.items()}  # m, of the table and between links
+SLIP = 0.0005  # m that may be missed between the planner's looks
 GRID = np.stack(np.meshgrid(*3 * [np.linspace(-1, 1, 9)]), axis=-1).reshape(-1, 3)
 
 
@@ -113,10 +117,7 @@ def check(trajectory: Trajectory, start: np.ndarray, goal: np.ndarray, world: st
     assert (np.abs(acceleration) <= 5.0 + 1e-6).all()
     lower, upper = MODEL.limits(MODEL.arm)
     assert (q >= lower + 0.03 - 1e-9).all() and (q <= upper - 0.03 + 1e-9).all()
-    table, links = clearances(q).min(axis=0)
-    slip = 0.0005  # what may be missed between the planner's samples
-    assert table >= limits.table + limits.tracking + SETTINGS.spare - slip
-    assert links >= limits.self_distance + limits.tracking + SETTINGS.spare - slip
+    assert (clearances(q).min(axis=0) >= NEEDS[world] - SLIP).all()
     for sample in q[:: max(1, len(q) // 12)]:
         table, links = TRUTH.distances(sample)
         assert table >= limits.table + limits.tracking and links >= limits.self_distance + limits.tracking
@@ -131,13 +132,15 @@ def state(q: np.ndarray) -> RobotState:
                       time.monotonic(), time.time())
 
 
-def refused(trajectory: Trajectory, world: str = "real") -> list[float]:
-    """Times (s) at which the safety gate refuses the trajectory, commanded ramp by ramp."""
-    gate = SafetyGate(MODEL, LIMITS[world])
-    times = np.arange(0, trajectory.duration + PERIOD, PERIOD)
-    q = trajectory.at(times)[0]
-    return [now for now, here, there in zip(times, q[:-1], q[1:], strict=False)
-            if gate.check(state(here), 0.0, np.array([[*there, MODEL.opening]]), PERIOD, None).refusal[0]]
+def refused(trajectory: Trajectory, world: str = "real") -> list[tuple[float, float]]:
+    """Periods and times (s) at which the safety gate refuses the trajectory, commanded ramp by ramp."""
+    gate, found = SafetyGate(MODEL, LIMITS[world]), []
+    for period in PERIODS:
+        times = np.arange(0, trajectory.duration + period, period)
+        q = trajectory.at(times)[0]
+        found += [(period, now) for now, here, there in zip(times, q[:-1], q[1:], strict=False)
+                  if gate.check(state(here), 0.0, np.array([[*there, MODEL.opening]]), period, None).refusal[0]]
+    return found
 
 
 @pytest.mark.parametrize("world", ["real", "simulated"])
@@ -175,12 +178,11 @@ def test_shortcuts_leave_no_detour() -> None:
 
 def test_a_way_that_grazes_something_between_two_clear_ends_is_seen() -> None:
     """Everything that a look every 0.5 mm finds, the planner has found, however short the stretch."""
-    needs = LIMITS["real"].tracking + SETTINGS.spare + np.array([LIMITS["real"].table, LIMITS["real"].self_distance])
     grazing = 0
     for one, other in close_pairs(13, 120):
         samples = int(COLLISION.travel(one[None], other[None])[0] / 0.0005)
-        spare = (clearances(one + (other - one) * np.linspace(0, 1, samples)[:, None]) - needs).min()
-        if spare < -0.0005:
+        spare = (clearances(one + (other - one) * np.linspace(0, 1, samples)[:, None]) - NEEDS["real"]).min()
+        if spare < -SLIP:
             grazing += spare > -0.01
             assert not MARGINS.clear(one, other)
         if spare > 0.00025:
@@ -208,10 +210,10 @@ def test_any_place_an_arm_can_be_in_can_be_left() -> None:
     rng = np.random.default_rng(6)
     q = rng.uniform(*MODEL.limits(MODEL.arm), (20_000, 5))
     table, links = MARGINS.spare(q)
-    pushed = q[~MARGINS.keeps(q) & (table > -0.038) & (links > -0.024)]
+    pushed = q[~MARGINS.keeps(q) & (table > -0.038) & (links > -0.03)]
     assert len(pushed) > 500
     corners = []
-    for start in pushed[:150]:
+    for start in pushed[:100]:
         trajectory = plan(start, HOME)
         np.testing.assert_allclose(trajectory.positions[[0, -1]], [start, HOME], atol=1e-9)
         assert refused(trajectory) == []
@@ -228,7 +230,7 @@ def test_an_arm_that_cannot_be_where_it_is_said_to_be_stays() -> None:
     ("goal", "why"),
     [
         ([0, 1.2, 0.3, 0, 0], r"a link and the table would be \d+ mm apart, 40 mm are needed"),
-        ([0, -1.2, 1.5, 1.4, 0], r"two links would be \d+ mm apart, 20 mm are needed"),
+        ([0, -1.2, 1.5, 1.4, 0], r"two links would be \d+ mm apart, 27 mm are needed"),
         ([3.13, -0.83, 0.59, 0.95, 0], r"waist would stand at 3\.130 rad, it may from -3\.112 to 3\.112"),
         (SLEEP + 0.002, "two links would be"),
     ],

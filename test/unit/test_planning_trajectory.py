@@ -144,9 +144,9 @@ def test_messages_that_are_no_trajectory_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"speed_share": 1.2}, "speed_share"), ({"jerk": 0.0}, "jerk"), ({"spare": -0.1}, "spare")],
+    [({"speed_share": 1.2}, "speed_share"), ({"jerk": 0.0}, "jerk"), ({"command_period": 0.0}, "command_period")],
 )
 def test_settings_that_make_no_sense_are_refused(change: dict, message: str) -> None:
-    good = {"speed_share": 0.3, "acceleration": 5.0, "jerk": 50.0, "spare": 0.002, "move_group": "arm"}
+    good = {"speed_share": 0.3, "acceleration": 5.0, "jerk": 50.0, "spare": 0.002, "command_period": 0.1}
     with pytest.raises(ValueError, match=message):
-        Settings(**good | change)
+        Settings(**good | change, move_group="arm")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from uniros_env_server.clearance import FINE_PIECES
 from uniros_env_server.collision import CollisionModel
+from uniros_env_server.planning.settings import Settings
 from uniros_env_server.robots.model import RobotModel
 from uniros_env_server.robots.robot import Array
 from uniros_env_server.safety import SafetyLimits
@@ -17,17 +19,23 @@ ROUNDING = 1e-9  # m, rad
 
 
 class Margins:
-    """Judges configurations, (A,) rad, and straight ways between them."""
+    """Judges configurations, (A,) rad, and straight ways between them.
 
-    def __init__(self, model: RobotModel, limits: SafetyLimits, spare: float) -> None:
+    What is needed is what the safety gate needs to let commands along such a way pass: its margins, and between links
+    what it takes for unseen between its FINE_PIECES looks at a command.
+    """
+
+    def __init__(self, model: RobotModel, limits: SafetyLimits, settings: Settings) -> None:
         self.model = model
         self.rests = tuple(model.poses.values())  # (A,) rad each: known to be safe, even where that is within margins
         self.limit_margin = limits.limit_margin
         lower, upper = model.limits(model.arm)
         self.lower, self.upper = lower + self.limit_margin, upper - self.limit_margin
         self._collision = CollisionModel(model)
-        beyond = limits.tracking + spare
-        self._needs = np.array([[limits.table + beyond], [limits.self_distance + beyond]])
+        at_once = settings.speeds(model) * settings.command_period  # (A,) rad, of one command
+        unseen = float(self._collision.travel(0 * at_once[None], at_once[None])[0]) / (2 * FINE_PIECES)
+        beyond = limits.tracking + settings.spare
+        self._needs = np.array([[limits.table + beyond], [limits.self_distance + beyond + unseen]])
 
     def spare(self, q: Array) -> Array:
         """(2, M) m by which configurations (M, A) are further from the table, and links from links, than they must."""

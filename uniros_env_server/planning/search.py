@@ -29,7 +29,7 @@ class Search:
     """Plans in the calling thread, until `stop()` at most. The same question and seed give the same answer."""
 
     def __init__(self, model: RobotModel, limits: SafetyLimits, settings: Settings, seed: int) -> None:
-        self.margins = Margins(model, limits, settings.spare)
+        self.margins = Margins(model, limits, settings)
         self._bounds = settings.bounds(model)
         self._kinematics = Kinematics(model)
         self._joints = model.arm

@@ -19,13 +19,15 @@ class Settings:
     acceleration: float  # rad/s2, of every joint
     jerk: float  # rad/s3, of every joint
     spare: float  # m of clearance beyond what the safety gate asks of commands
+    command_period: float  # s that commands along a way may be apart
     move_group: str  # MoveIt's name for the arm
 
     def __post_init__(self) -> None:
         if not 0.0 < self.speed_share <= 1.0:
             raise ValueError(f"speed_share must be above 0 and at most 1, not {self.speed_share}")
-        if min(self.acceleration, self.jerk) <= 0.0 or self.spare < 0.0:
-            raise ValueError(f"acceleration and jerk must be above 0 and spare at least 0, not {self}")
+        if min(self.acceleration, self.jerk, self.command_period) <= 0.0 or self.spare < 0.0:
+            raise ValueError("acceleration, jerk and command_period must be above 0 and spare at least 0, not "
+                             f"{self.acceleration}, {self.jerk}, {self.command_period} and {self.spare}")
 
     @classmethod
     def load(cls, robot: str) -> Settings:
