@@ -118,7 +118,7 @@ def _is_method(layer: Any, name: str) -> bool:
     )
 
 
-def _spec(env: gymnasium.Env) -> dict[str, Any]:
+def _spec(env: gymnasium.Env | VectorEnv) -> dict[str, Any]:
     spec = env.spec
     if spec is None:
         return {}

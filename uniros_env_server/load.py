@@ -62,8 +62,7 @@ def _batch(env_id: str, num_envs: int, mode: AutoresetMode, kwargs: dict[str, An
     entry = _vector_entry(env_id)
     if entry is not None and ((chosen := _mode_for(entry, mode)) or mode is AutoresetMode.NEXT_STEP):
         return gymnasium.make_vec(env_id, num_envs, **chosen, **kwargs)
-    sync = {"vectorization_mode": "sync", "vector_kwargs": {"autoreset_mode": mode}, "disable_env_checker": True}
-    return gymnasium.make_vec(env_id, num_envs, **sync, **kwargs)
+    return gymnasium.make_vec(env_id, num_envs, "sync", {"autoreset_mode": mode}, disable_env_checker=True, **kwargs)
 
 
 def _class(env_id: str) -> Any:
@@ -74,7 +73,7 @@ def _class(env_id: str) -> Any:
     return getattr(importlib.import_module(module_name), name)
 
 
-def _vector_entry(env_id: str) -> Callable[..., VectorEnv] | None:
+def _vector_entry(env_id: str) -> Callable[..., Any] | None:
     module_name, _, name = env_id.rpartition(":")
     if module_name:
         importlib.import_module(module_name)
@@ -82,7 +81,7 @@ def _vector_entry(env_id: str) -> Callable[..., VectorEnv] | None:
     return load_env_creator(entry) if isinstance(entry, str) else entry
 
 
-def _mode_for(kind: Callable[..., VectorEnv], mode: AutoresetMode) -> dict[str, Any]:
+def _mode_for(kind: Callable[..., Any], mode: AutoresetMode) -> dict[str, Any]:
     """The argument that tells a batch of its own kind how to reset its rows; some know gymnasium's default only."""
     return {"autoreset_mode": mode} if "autoreset_mode" in inspect.signature(kind).parameters else {}
 

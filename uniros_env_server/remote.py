@@ -94,7 +94,7 @@ class Rows:
         """See `Members.carry_out`."""
         *given, rows = arguments or (None,)
         rows = range(self._env.num_envs) if rows is None else rows
-        one = given if op == CallRequest.CALL else given[0] if given else None
+        one: Any = given if op == CallRequest.CALL else given[0] if given else None
         if self._single:
             return [self._single[row].carry_out(op, name, one) for row in rows]
         value = self._shared.carry_out(op, name, one)

@@ -22,7 +22,7 @@ from uniros_env_server.robot_env import Snapshot
 from uniros_env_server.robots.robot import Array, RobotState
 from uniros_env_server.row_goals import RowGoals
 from uniros_env_server.row_layout import RowLayout
-from uniros_env_server.safety import SafetyGate
+from uniros_env_server.safety import Codes, SafetyGate
 from uniros_env_server.targets import Targets
 from uniros_env_server.tasks.relabel import compute_reward
 from uniros_env_server.tasks.task import Task, View
@@ -63,8 +63,8 @@ class RobotTaskVectorEnv(VectorEnv):
         self._goals = RowGoals(self.num_envs, task, self._reachable)
         self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
         self._over = np.zeros(self.num_envs, dtype=bool)  # rows whose episode has ended and is not begun anew yet
-        self._executed = np.zeros((self.num_envs, targets.size))  # the last actions, as they were carried out
-        self._refusal = np.zeros(self.num_envs, dtype=np.int8)  # why they were not
+        self._executed: Array = np.zeros((self.num_envs, targets.size))  # the last actions, as they were carried out
+        self._refusal: Codes = np.zeros(self.num_envs, dtype=np.int8)  # why they were not
         self._begun = False
         self._latest = robot.state()
         self._commanded = 0.0  # s since the epoch

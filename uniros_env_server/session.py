@@ -183,8 +183,8 @@ def _options(goal: ResetGoal) -> dict | None:
     return options
 
 
-def _seed(seeds: Sequence[int], num_envs: int | None) -> int | list[int | None] | None:
-    """gymnasium's `seed`: one, or for a batch one per row, where a negative one leaves its row as it is.
+def _seed(seeds: Sequence[int], num_envs: int | None) -> Any:
+    """gymnasium's `seed`: an int or None, or for a batch one per row, where a negative one leaves its row be.
 
     Raises InvalidAction when there are too many or too few.
     """

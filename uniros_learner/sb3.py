@@ -1,4 +1,4 @@
-"""Batches behind env servers as a Stable-Baselines3 `VecEnv`. Importing this loads Stable-Baselines3, and PyTorch with it.
+"""Batches behind env servers as a Stable-Baselines3 `VecEnv`. Importing this loads PyTorch, too.
 
     from uniros_learner.sb3 import make_vec_env
     PPO("MlpPolicy", make_vec_env("RX200ReachSim-v0", 64)).learn(100_000)
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 def make_vec_env(env_id: str, n_envs: int, servers: int = 1, **kwargs: Any) -> RosVecEnv:
-    """Start `servers` env servers that share `n_envs` environments evenly; `kwargs` as `uniros_learner.make_vec` has."""
+    """Start env servers that share `n_envs` environments evenly; `kwargs` as `uniros_learner.make_vec` has."""
     if not 1 <= servers <= n_envs:
         raise ValueError(f"{n_envs} environments can be served by 1 to {n_envs} servers, not by {servers}")
     shares = [n_envs // servers + (number < n_envs % servers) for number in range(servers)]
@@ -116,7 +116,11 @@ class RosVecEnv(VecEnv):
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Give an attribute of each row the same value."""
-        self._of_rows(indices, lambda batch, rows: batch.set_attr(attr_name, [value] * len(rows), rows) or rows)
+        def give(batch: RosVectorEnv, rows: list[int]) -> list[int]:
+            batch.set_attr(attr_name, [value] * len(rows), rows)
+            return rows
+
+        self._of_rows(indices, give)
 
     def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
                    ) -> list[Any]:
