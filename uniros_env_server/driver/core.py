@@ -13,7 +13,7 @@ import numpy as np
 from uniros_env_server.driver.arm import Arm, Measurement
 from uniros_env_server.driver.bounds import Bounds
 from uniros_env_server.driver.bus import BusError
-from uniros_env_server.driver.command import Command
+from uniros_env_server.driver.command import Command, Refused
 from uniros_env_server.driver.config import Setup
 from uniros_env_server.driver.hold import Hold
 from uniros_env_server.driver.motion import Follower, Motion
@@ -26,6 +26,7 @@ from uniros_env_server.driver.watch import Watch
 T = TypeVar("T")
 
 REOPEN_EVERY = 0.5  # s between attempts to open a port that has gone
+MOST_SLOWDOWN = 10.0  # times; a path with velocities that is faster than this was not meant to be driven
 MOST_CATCH_UP = 3  # periods; after a longer stall a motion is late rather than rushed
 PATIENCE = 2  # failed reads in a row over which the set-point still moves on
 SEARCH_EVERY = 5  # cycles between two reads of an arm that does not answer
@@ -140,13 +141,15 @@ class Driver:
             self.torque_on()
 
     def command(self, follower: Follower, command: Command, ticket: Ticket | None = None) -> float:
-        """Follow a command with the axes of one controller; returns by what factor it is slowed down."""
+        """Follow a command with the axes of one controller; returns how much it is slowed down. Raises Refused."""
         state = require(self.state, Event.COMMAND)
         if command.points is None:
             self.motion.brake(follower, "stopped by an empty command")
             return 1.0
         start = self.motion.start_of(follower)
         path, factor = plan(command.points, start, self.setup.speed[follower.axes])
+        if factor > MOST_SLOWDOWN and command.points.velocities is not None:
+            raise Refused(f"the path is {factor:.0f} times too fast: do its velocities fit its times?")
         self.motion.follow(follower, path, ticket)
         self.state = state
         return factor
