@@ -48,6 +48,14 @@ class Sampled(gymnasium.Env):
         return self.observation_space.sample(), reward, np.bool_(False), self._count >= self._length, info
 
 
+class Batchable(Sampled):
+    """Without the integer that gymnasium cannot put into the infos of a batch."""
+
+    def step(self, action: Any) -> tuple[Any, Any, Any, Any, dict]:
+        *said, info = super().step(action)
+        return (*said, {key: value for key, value in info.items() if key != "big"})
+
+
 SPACES: dict[str, spaces.Space] = {
     "dict": Dict(
         {"image": Box(0, 255, (4, 4, 3), np.uint8), "pose": Box(-1, 1, (7,), np.float32), "mode": Discrete(3, start=5)}
