@@ -92,7 +92,7 @@ class Swing(threading.Thread):
             for number in range(2000):
                 if self._ending.is_set():
                     break
-                action = np.array([self._speed if number // 10 % 2 == 0 else -self._speed, 0, 0, 0, 0], np.float32)
+                action = np.array([self._speed if number // 20 % 2 == 0 else -self._speed, 0, 0, 0, 0], np.float32)
                 self.infos.append(self._env.step(action)[4])
         except UnirosError as error:
             self.error = error
