@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from uniros_env_server.data import load_yaml
+from uniros_env_server.driver.files import load_yaml
 from uniros_env_server.driver.linkage import Linkage
 from uniros_env_server.driver.registers import VELOCITY_UNIT, Model, load_models
 

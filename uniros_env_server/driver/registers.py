@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from uniros_env_server.data import load_yaml
+from uniros_env_server.driver.files import load_yaml
 
 # Read in every cycle: they lie side by side, so one sync read fetches them from all servos.
 STATE = np.dtype([("tick", "<u2"), ("moving", "u1"), ("status", "u1"), ("pwm", "<i2"), ("effort", "<i2"),
