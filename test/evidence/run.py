@@ -22,7 +22,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent.parent / "docs" / "results.md"
 MARK = "<!-- section {} -->"
-PATHS = [str(HERE), str(HERE.parent / "benchmark"), str(HERE.parent / "support")]
+PATHS = [str(HERE), str(HERE.parent), str(HERE.parent / "benchmark"), str(HERE.parent / "support")]
 sys.path[:0] = PATHS
 os.environ["PYTHONPATH"] = os.pathsep.join([*PATHS, os.environ.get("PYTHONPATH", "")])  # for the servers, too
 
