@@ -15,8 +15,11 @@ from uniros_env_server.driver.__main__ import connect
 from uniros_env_server.driver.arm import Arm
 from uniros_env_server.driver.bus import Answers, BusError
 from uniros_env_server.driver.config import load_setup
+from uniros_env_server.driver.core import Driver
+from uniros_env_server.driver.hold import Hold
 from uniros_env_server.driver.port import Port, PortLost
 from uniros_env_server.driver.registers import STATE, STATE_ADDRESS
+from uniros_env_server.driver.states import NotNow
 from uniros_env_server.emulation.bus import EmulatedBus
 
 SETUP = load_setup(response_timeout=0.05)  # both ends of the line share this process
@@ -174,6 +177,15 @@ def test_a_servo_that_was_turned_by_hand_beyond_its_turn_is_read_within_it(arm: 
     homing = arm.register("homing_offset")  # moves what it says, as a turn would
     arm.bus.write(1, homing, 4096)
     assert arm.present("present_position") == pytest.approx(home, abs=0.02)
+
+
+def test_torque_is_refused_to_an_arm_that_lies_beyond_its_limits(arm: Arm) -> None:
+    arm.bus.write(5, arm.register("homing_offset"), 2000)  # as if it lay 3 rad further
+    hold = Hold(SETUP, arm, Driver(SETUP, arm).motion)
+    with pytest.raises(NotNow, match=r"wrist_angle is .* rad beyond its limits: move it by hand"):
+        hold.limp_arm()
+    arm.look_at_all()
+    assert arm.health.where("torque_enable", 1) == []
 
 
 @pytest.mark.parametrize(("wrong", "words"), [

@@ -223,6 +223,19 @@ def test_a_blocked_link_is_not_pressed_for_ever(rig: Rig) -> None:
     recovers(rig)
 
 
+def test_an_arm_that_cannot_be_lowered_keeps_its_torque(rig: Rig) -> None:
+    rig.operator.fault("block", joint="shoulder")
+    good, text = rig.operator.torque(False)
+    assert not good and text
+    rig.operator.fault("clear")
+    assert rig.operator.state() in ("fault", "holding")
+    assert rig.operator.diagnostics()["servo 2 (shoulder)"][2]["torque"] == "1"
+    pause(1.0)
+    stands(rig)
+    assert joints(rig)[1] > -1.2  # it has not fallen
+    recovers(rig)
+
+
 def test_a_dip_of_the_supply_is_noticed(rig: Rig) -> None:
     rig.operator.fault("voltage", value=10.0)
     wait_until(lambda: rig.operator.diagnostics()["servo 1 (waist)"][0] == 1, 3.0)
