@@ -19,7 +19,6 @@ from uniros_env_server.targets import JointDeltas, Targets, ToolDeltas
 from uniros_env_server.tasks.task import Task
 
 CYCLE_TIMES = (0.04, 2.0)  # s
-LARGEST_SCALE = 1.5  # rad/s
 ACTION_TYPES = ("joint", "ee")
 
 
@@ -38,8 +37,6 @@ class ArmConfig:
     def __post_init__(self) -> None:
         if self.action_type not in ACTION_TYPES:
             raise ValueError(f"action_type must be one of {', '.join(ACTION_TYPES)}, not {self.action_type!r}")
-        if not 0.0 < self.action_scale <= LARGEST_SCALE:
-            raise ValueError(f"action_scale must be above 0 and at most {LARGEST_SCALE} rad/s, not {self.action_scale}")
         if not CYCLE_TIMES[0] <= self.cycle_time <= CYCLE_TIMES[1]:
             raise ValueError(f"cycle_time must be {CYCLE_TIMES[0]} to {CYCLE_TIMES[1]} s, not {self.cycle_time}")
 
@@ -58,9 +55,8 @@ class Connection:
 
 def assemble(config: ArmConfig, task: Task, goal: bool, render_mode: str | None) -> RobotTaskEnv:
     """The environment of one simulated arm. Raises ValueError for figures that do not fit together."""
-    model = load_model(config.robot)
-    gate = SafetyGate(model, SafetyLimits.load(config.robot))
-    robot = MujocoRobot(model)
+    gate = _gate(config, "simulated")
+    robot = MujocoRobot(gate.model)
     clock = RealTimeClock(robot, _rates(config, gate), gate.watch) if config.real_time else LockStepClock(
         robot, config.cycle_time)
     return _environment(config, task, goal, render_mode, gate, clock)
@@ -72,17 +68,16 @@ def assemble_real(config: ArmConfig, task: Task, goal: bool, render_mode: str | 
     from uniros_env_server.consent import forbidden  # they need ROS, a simulation does not
     from uniros_env_server.robots.ros_control import Patience, RosControlRobot, Topics
 
-    model = load_model(config.robot)
-    limits = SafetyLimits.load(config.robot, "real")
-    gate = SafetyGate(model, limits)
+    gate = _gate(config, "real")
+    limits, rates = gate.limits, _rates(config, gate)
     planner = make_planner(connection.planner, config.robot, limits=limits)
     try:
         topics = Topics(connection.joint_states, connection.arm_command, connection.gripper_command)
-        robot = RosControlRobot(model, topics, Patience(age=limits.state_age, appear=connection.patience))
+        robot = RosControlRobot(gate.model, topics, Patience(age=limits.state_age, appear=connection.patience))
     except BaseException:
         planner.close()
         raise
-    clock = RealTimeClock(robot, _rates(config, gate), gate.watch, latching=True)
+    clock = RealTimeClock(robot, rates, gate.watch, latching=True)
     homing = Homing(clock, gate, planner, robot.driver.torque_on, forbidden(connection.allow_motion))
     return _environment(config, task, goal, render_mode, gate, clock, homing)
 
@@ -93,6 +88,15 @@ def _environment(config: ArmConfig, task: Task, goal: bool, render_mode: str | N
     start = np.array([[*model.poses["ready"], model.opening]])
     kind = RobotGoalEnv if goal else RobotTaskEnv
     return kind(task, gate, clock, make_targets(config, model), start, render_mode, homing)
+
+
+def _gate(config: ArmConfig, world: str) -> SafetyGate:
+    """The gate of a simulated or a real arm. Raises ValueError for actions that are too great for it."""
+    model, limits = load_model(config.robot), SafetyLimits.load(config.robot, world)
+    if not 0.0 < config.action_scale <= limits.action_scale:
+        raise ValueError(f"a {world} arm's action_scale must be above 0 and at most {limits.action_scale} rad/s, not "
+                         f"{config.action_scale}")
+    return SafetyGate(model, limits)
 
 
 def _rates(config: ArmConfig, gate: SafetyGate) -> Rates:

@@ -34,6 +34,7 @@ class SafetyLimits:
     lead: float  # rad, of a command before the measured position
     limit_margin: float  # rad, that commands keep from a joint's end
     speed_share: float  # of each joint's top speed, for the commanded motion
+    action_scale: float  # rad/s, the most that one unit of an action may stand for
     table: float  # m, between every link that moves and the table
     self_distance: float  # m, between links that may meet
     tracking: float  # m, that a link may stray from its commanded path; commands keep this much more distance
@@ -43,8 +44,8 @@ class SafetyLimits:
     def load(cls, robot: str, world: str = "simulated") -> SafetyLimits:
         """The figures of a robot's safety.yaml, for the `simulated` or the `real` world."""
         data = load_yaml("robots", robot, "safety.yaml")
-        return cls(data["lead"], data["limit_margin"], data["speed_share"], data["table"][world], data["self"],
-                   data["tracking"], data["state_age"])
+        return cls(data["lead"], data["limit_margin"], data["speed_share"][world], data["action_scale"][world],
+                   data["table"][world], data["self"], data["tracking"], data["state_age"])
 
 
 class SafetyGate:

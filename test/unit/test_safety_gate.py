@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator
 
 import gymnasium
 import mujoco
 import numpy as np
 import pytest
+from adversary import ANYWHERE, adversary
 
 from uniros_env_server import registration
 from uniros_env_server.clearance import Needs, PathClearance
@@ -26,7 +26,6 @@ from uniros_env_server.tasks.reach import Reach
 registration.register()
 MODEL = load_model("rx200")
 LIMITS = SafetyLimits.load("rx200")
-ANYWHERE = {"workspace_low": (-1, -1, -1), "workspace_high": (1, 1, 1)}
 ADVERSARIAL_ACTIONS = int(os.environ.get("UNIROS_ADVERSARIAL_ACTIONS", "1200"))
 
 
@@ -242,19 +241,6 @@ class PlantWatch:
             return float((outside + np.minimum(beyond.max(axis=1), 0)).min() - radius)
         local[:, 2] -= np.clip(local[:, 2], -size[1], size[1])
         return float(np.linalg.norm(local, axis=1).min() - size[0] - radius)
-
-
-def adversary(rng: np.random.Generator, count: int) -> Iterator[np.ndarray]:
-    """Bursts of 100 actions: random, saturated at random, drifting one way, saturated that way."""
-    for burst in range(-(-count // 100)):
-        way = rng.uniform(-1, 1, 5)
-        for _ in range(min(100, count - burst * 100)):
-            yield (
-                rng.uniform(-1, 1, 5),
-                rng.choice([-1.0, 1.0], 5),
-                np.clip(way + rng.normal(0, 0.3, 5), -1, 1),
-                np.sign(way) * rng.choice([-1, 1], 5, p=[0.15, 0.85]),
-            )[burst % 4]
 
 
 @pytest.mark.parametrize(("scale", "box"), [(1.0, {}), (1.5, ANYWHERE)])
