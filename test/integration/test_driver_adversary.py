@@ -11,8 +11,8 @@ from driver_rig import PERIOD, READY, Rig
 
 from uniros_env_server.robots.model import load_model
 
-COMMANDS = 600
-SPACING = 0.025  # s between two commands
+COMMANDS = 400
+SPACING = 0.02  # s between two commands
 OVERSHOOT = 0.05  # rad, of a servo that was told to stop at its limit
 MODEL = load_model("rx200")
 # Beyond the limits, but clear of table and base: the driver alone does not look after those.

@@ -81,7 +81,12 @@ def drive(argv: list[str]) -> int:
 
     from uniros_env_server.driver.node import Node
 
-    rospy.init_node("rx200_driver", disable_signals=True)
+    try:
+        rospy.init_node("rx200_driver", disable_signals=True)
+    except ConnectionError:
+        sys.stderr.write(f"rx200_driver: no ROS master answers at {os.environ.get('ROS_MASTER_URI')}: start roscore, or"
+                         " use roslaunch uniros driver.launch\n")
+        return 1
     try:
         tuning: dict[str, Any] = rospy.get_param("~tuning", {})
         arm = connect(load_setup(rospy.get_param("~robot", "rx200"), **tuning), device())
