@@ -15,10 +15,12 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
 import numpy as np
+import psutil
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
 import uniros_learner as uniros
@@ -37,17 +39,39 @@ def single() -> gymnasium.Env:
     return gymnasium.make(ENV_ID, disable_env_checker=True)
 
 
-def started(size: int, stack: ExitStack) -> dict[str, Step]:
+@dataclass(frozen=True)
+class Side:
+    """One way to step a batch, and what it cost to get it ready to."""
+
+    step: Step
+    seconds: float  # from the call to the end of the first reset
+    megabytes: float  # of memory that processes started for it, or this one, now have to themselves
+
+
+def started(size: int, stack: ExitStack) -> dict[str, Side]:
     """All sides, reset. Those that fork come first: before there are threads."""
-    workers = gymnasium.make_vec(ENV_ID, size, vectorization_mode="async", disable_env_checker=True)
-    subproc = SubprocVecEnv([single] * size, start_method="fork")
-    sides = {"in-process": None, "uniros": uniros.make_vec(ENV_ID, size), "AsyncVectorEnv": workers,
-             "SubprocVecEnv": subproc}
-    sides["in-process"] = gymnasium.make_vec(ENV_ID, size)
-    for venv in sides.values():
-        stack.callback(venv.close)
-        venv.reset()
-    return {name: venv.step for name, venv in sides.items()}
+    makers: dict[str, Callable[[], Any]] = {
+        "AsyncVectorEnv": lambda: gymnasium.make_vec(ENV_ID, size, "async", disable_env_checker=True),
+        "SubprocVecEnv": lambda: SubprocVecEnv([single] * size, start_method="fork"),
+        "uniros": lambda: uniros.make_vec(ENV_ID, size),
+        "in-process": lambda: gymnasium.make_vec(ENV_ID, size),
+    }
+    return {name: side(make, stack) for name, make in makers.items()}
+
+
+def side(make: Callable[[], Any], stack: ExitStack) -> Side:
+    memory, start = private(), time.perf_counter()
+    venv = make()
+    stack.callback(venv.close)
+    venv.reset()
+    seconds = time.perf_counter() - start
+    return Side(venv.step, seconds, private() - memory)
+
+
+def private() -> float:
+    """MB that this process and all it started do not share with others."""
+    me = psutil.Process()
+    return sum(process.memory_full_info().uss for process in (me, *me.children(recursive=True))) / 1e6
 
 
 def rate(step: Step, actions: np.ndarray, seconds: float) -> float:
@@ -60,17 +84,18 @@ def rate(step: Step, actions: np.ndarray, seconds: float) -> float:
     raise AssertionError("a cycle has no end")
 
 
-def measure(size: int, rounds: int) -> dict[str, list[float]]:
+def measure(size: int, rounds: int) -> tuple[dict[str, Side], dict[str, list[float]]]:
+    """The sides, and the rates of each in each round."""
     actions = np.random.default_rng(0).uniform(-1, 1, (ACTIONS, size, 5)).astype(np.float32)
     with ExitStack() as stack:
         sides = started(size, stack)
-        for step in sides.values():
-            rate(step, actions, WARM_UP)
+        for each in sides.values():
+            rate(each.step, actions, WARM_UP)
         rates: dict[str, list[float]] = {name: [] for name in sides}
         for _ in range(rounds):
-            for name, step in sides.items():
-                rates[name].append(rate(step, actions, ROUND))
-    return rates
+            for name, each in sides.items():
+                rates[name].append(rate(each.step, actions, ROUND))
+    return sides, rates
 
 
 def ratio(over: list[float], under: list[float]) -> float:
@@ -78,16 +103,19 @@ def ratio(over: list[float], under: list[float]) -> float:
 
 
 def main(rounds: int = 6) -> dict[int, dict[str, float]]:
-    """Run, print the table, and return for each size uniros's steps/s over those of the other sides."""
+    """Run, print the tables, and return for each size uniros's steps/s over those of the other sides."""
     registration.register()
-    others = ("in-process", "AsyncVectorEnv", "SubprocVecEnv")
-    found = {}
-    print(f"{ENV_ID}, steps/s" + "".join(f"{name:>16}" for name in ("uniros", *others)) + "   uniros over each")
+    names = ("uniros", "in-process", "AsyncVectorEnv", "SubprocVecEnv")
+    found: dict[int, dict[str, float]] = {}
+    print(f"{ENV_ID}, steps/s" + "".join(f"{name:>16}" for name in names) + "   uniros over each")
     for size in SIZES:
-        rates = measure(size, rounds)
-        found[size] = {name: ratio(rates["uniros"], rates[name]) for name in others}
-        cells = "".join(f"{statistics.median(rates[name]):16,.0f}" for name in ("uniros", *others))
-        print(f"N = {size:<21}{cells}   " + "  ".join(f"{found[size][name]:.2f} x" for name in others), flush=True)
+        sides, rates = measure(size, rounds)
+        found[size] = {name: ratio(rates["uniros"], rates[name]) for name in names[1:]}
+        cells = "".join(f"{statistics.median(rates[name]):16,.0f}" for name in names)
+        print(f"N = {size:<21}{cells}   " + "  ".join(f"{each:.2f} x" for each in found[size].values()), flush=True)
+    for what, unit in (("seconds", "s until reset"), ("megabytes", "MB per environment")):
+        shares = [getattr(sides[name], what) / (SIZES[-1] if unit.startswith("MB") else 1) for name in names]
+        print(f"N = {SIZES[-1]}, {unit:<18}" + "".join(f"{share:16.2f}" for share in shares))
     return found
 
 
