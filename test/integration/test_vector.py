@@ -226,11 +226,13 @@ def _distance(model: PPO, venv: Any) -> float:
     return float(np.mean(np.where(np.isnan(left), now, left)))
 
 
-def test_closing_leaves_nothing() -> None:
-    batch = uniros.make_vec("CartPole-v1", 4)
+def test_closing_a_batch_that_gymnasium_made_leaves_nothing() -> None:
+    batch = gymnasium.make_vec("uniros/RX200ReachSim-v0", 4, reward_type="sparse")
+    assert isinstance(batch, uniros.RosVectorEnv) and batch.num_envs == 4
     processes = [psutil.Process(batch._link.pid), *psutil.Process(batch._link.pid).children(recursive=True)]
     assert len(processes) >= 3
     batch.reset()
+    assert batch.step(batch.action_space.sample())[1].tolist() == [-1.0] * 4
     batch.close()
     batch.close()
     wait_until(lambda: not any(process.is_running() for process in processes), 5.0)
