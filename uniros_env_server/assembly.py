@@ -55,7 +55,7 @@ class Connection:
 
 def assemble(config: ArmConfig, task: Task, goal: bool, render_mode: str | None) -> RobotTaskEnv:
     """The environment of one simulated arm. Raises ValueError for figures that do not fit together."""
-    gate = _gate(config, "simulated")
+    gate = make_gate(config, "simulated")
     robot = MujocoRobot(gate.model)
     clock = RealTimeClock(robot, _rates(config, gate), gate.watch) if config.real_time else LockStepClock(
         robot, config.cycle_time)
@@ -68,7 +68,7 @@ def assemble_real(config: ArmConfig, task: Task, goal: bool, render_mode: str | 
     from uniros_env_server.consent import forbidden  # they need ROS, a simulation does not
     from uniros_env_server.robots.ros_control import Patience, RosControlRobot, Topics
 
-    gate = _gate(config, "real")
+    gate = make_gate(config, "real")
     limits, rates = gate.limits, _rates(config, gate)
     planner = make_planner(connection.planner, config.robot, limits=limits)
     try:
@@ -90,7 +90,7 @@ def _environment(config: ArmConfig, task: Task, goal: bool, render_mode: str | N
     return kind(task, gate, clock, make_targets(config, model), start, render_mode, homing)
 
 
-def _gate(config: ArmConfig, world: str) -> SafetyGate:
+def make_gate(config: ArmConfig, world: str) -> SafetyGate:
     """The gate of a simulated or a real arm. Raises ValueError for actions that are too great for it."""
     model, limits = load_model(config.robot), SafetyLimits.load(config.robot, world)
     if not 0.0 < config.action_scale <= limits.action_scale:

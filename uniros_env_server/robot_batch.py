@@ -9,12 +9,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from uniros_env_server import tasks
-from uniros_env_server.assembly import ArmConfig, make_targets
+from uniros_env_server.assembly import ArmConfig, make_gate, make_targets
 from uniros_env_server.robot_vector_env import RobotTaskVectorEnv
-from uniros_env_server.robots.model import load_model
 from uniros_env_server.robots.mujoco import MujocoRobot
 from uniros_env_server.row_layout import RowLayout
-from uniros_env_server.safety import SafetyGate, SafetyLimits
 from uniros_msgs.errors import StartFailed
 
 
@@ -31,7 +29,8 @@ def simulated_batch(num_envs: int, max_episode_steps: int, task: str, goal: bool
         raise ValueError("a batch passes its time in lock-step: real_time=True is for a single environment")
     config = ArmConfig(robot, action_type, action_scale, False, cycle_time)
     chosen = tasks.load(task, reward_type=reward_type or ("sparse" if goal else "dense"), **parameters)
-    model = load_model(robot)
+    gate = make_gate(config, "simulated")
+    model = gate.model
     arms = MujocoRobot(model, num_envs)
     steps = cycle_time / arms.physics.opt.timestep
     if abs(steps - round(steps)) > 1e-6:
@@ -41,8 +40,8 @@ def simulated_batch(num_envs: int, max_episode_steps: int, task: str, goal: bool
     targets = make_targets(config, model)
     layout = RowLayout(chosen.observation_space(model, targets.size), spaces.Box(-1.0, 1.0, (targets.size,)), goal)
     start = np.array([[*model.poses["ready"], model.opening]])
-    return RobotTaskVectorEnv(chosen, SafetyGate(model, SafetyLimits.load(robot)), arms, targets, start, layout,
-                              cycle_time, max_episode_steps, AutoresetMode(autoreset_mode), render_mode)
+    return RobotTaskVectorEnv(chosen, gate, arms, targets, start, layout, cycle_time, max_episode_steps,
+                              AutoresetMode(autoreset_mode), render_mode)
 
 
 def real_batch(**_: Any) -> RobotTaskVectorEnv:

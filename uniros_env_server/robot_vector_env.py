@@ -55,7 +55,7 @@ class RobotTaskVectorEnv(VectorEnv):
         self.single_observation_space, self.single_action_space = layout.observation_space, layout.action_space
         self.observation_space = batch_space(layout.observation_space, self.num_envs)
         self.action_space = batch_space(layout.action_space, self.num_envs)
-        self.remote_methods = ("describe_task", "compute_reward") if layout.goal else ("describe_task",)
+        self.remote_methods = ("describe_task", "clear_estop", *(("compute_reward",) if layout.goal else ()))
         self.render_mode = render_mode
         self._painter: Painter | None = None
         self._layout, self._start, self._limit, self._autoreset = layout, start, max_episode_steps, autoreset_mode

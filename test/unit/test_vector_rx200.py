@@ -133,6 +133,8 @@ def test_what_a_batch_cannot_be_is_refused(small: RobotTaskVectorEnv) -> None:
         small.reset(seed=[1, 2])
     with pytest.raises(ValueError, match="lock-step"):
         batch(real_time=True)
+    with pytest.raises(ValueError, match="rad/s"):
+        batch(action_scale=2.0)
     with pytest.raises(ValueError, match="whole number of physics steps"):
         batch(cycle_time=0.0505)
     small.close()
