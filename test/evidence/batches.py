@@ -3,8 +3,8 @@
 One Step goal carries the actions of all environments of a server; the arms are simulated as one batch on all cores.
 Speeds as `test/benchmark/batches.py` measures them, all sides in turn in one run. Then Stable-Baselines3's PPO over 64
 served arms learns to reach, until a check finds 95 of 100 fresh goals reached without exploration; its time is that of
-everything from the first step to the end of that check. Beside it TD3 with one arm (`td3_reach`), whose time goes to
-the last step of training only.
+everything from the first step to the end of that check. Beside it TD3 with one arm (`td3_reach`, which asks for 99 of
+100), whose time goes to the last step of training only.
 """
 
 from __future__ import annotations
