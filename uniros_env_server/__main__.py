@@ -18,6 +18,7 @@ from typing import Any
 
 import rospy
 
+from uniros_env_server import logs
 from uniros_env_server.load import load, load_batch
 from uniros_env_server.server import EnvServer
 from uniros_msgs import codec
@@ -29,6 +30,7 @@ SWITCH_INTERVAL = 5e-4  # s; a control loop must not wait 5 ms, Python's own val
 def main() -> int:
     sys.path.append(os.getcwd())  # as `python -m` has it: your own module beside you can be served by rosrun, too
     rospy.init_node("env_server")
+    logs.write_beside_the_work()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         env_id = rospy.get_param("~env_id", None)
@@ -83,6 +85,7 @@ def attach_health(env: Any, server: EnvServer) -> None:
 def run() -> None:
     """main(), then leave at once: rospy keeps threads that would hold the process for seconds."""
     code = main()
+    logs.finish()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -47,7 +47,7 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - as gymnasium declares it
     remote_attributes = ("mode", "cycle_time", "limits")
-    remote_methods: tuple[str, ...] = ("describe_task", "timing_report")
+    remote_methods: tuple[str, ...] = ("describe_task", "timing_report", "clear_estop")
 
     def __init__(self, task: Task, gate: SafetyGate, clock: Clock, targets: Targets, start: Array,
                  render_mode: str | None = None, homing: Homing | None = None) -> None:
@@ -178,7 +178,7 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
     def timing_report(self, fresh: bool = False) -> dict[str, Any]:
         """How well the control loop keeps its times: see `LoopRecord.report`. fresh: forget them afterwards."""
         record = self.clock.record
-        report = record.report()
+        report = record.report() | {"clock_bound_ms": round(self.clock.robot.clock_bound * 1e3, 3)}
         if fresh:
             record.clear()
         return report

@@ -23,6 +23,8 @@ class MujocoRobot:
     `advance` is kept for the next. The arms of a batch share the cores: MuJoCo lets other threads run meanwhile.
     """
 
+    clock_bound = 0.0
+
     def __init__(self, model: RobotModel, num: int = 1) -> None:
         self.model = model
         self.num = num

@@ -62,6 +62,10 @@ class Robot(Protocol):
     model: RobotModel
     num: int  # N
 
+    @property
+    def clock_bound(self) -> float:
+        """s, by how much ages may be understated because the clock that measurements are stamped with is not ours."""
+
     def state(self) -> RobotState:
         """What the robot measures now."""
 

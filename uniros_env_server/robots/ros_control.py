@@ -79,6 +79,11 @@ class RosControlRobot:
             raise
         self.settle()
 
+    @property
+    def clock_bound(self) -> float:
+        """See `Robot.clock_bound`: 0 for a driver on this machine, else half the quickest round trip to it."""
+        return self.measurements.clock.bound
+
     # --- the contract -----------------------------------------------------------------------------------------------
 
     def state(self) -> RobotState:
