@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable
 from urllib.parse import urlparse
 
@@ -18,6 +19,7 @@ from uniros_bringup.xmlrpc import CallFailed, call
 from uniros_msgs.errors import ConnectionFailed
 
 RETRY = 0.5  # s for a peer that has closed its connection to answer again
+OUT_OF_REACH, PAUSE = 3.0, 0.05  # s that a peer whose machine does not answer may take to come back; between attempts
 KEEPALIVE = ((socket.TCP_KEEPIDLE, 2), (socket.TCP_KEEPINTVL, 1), (socket.TCP_KEEPCNT, 3))  # s, s, probes
 
 
@@ -60,12 +62,17 @@ class Tethers:
             s.close()
 
     def _again(self, name: str) -> bool:
-        """Tie a peer to us again that is still the same process; whether it is."""
-        try:
-            self._sockets[name] = _connect(self._peers[name], RETRY)
-            return _pid(self._peers[name], RETRY) == self._pids[name]
-        except ConnectionFailed:
-            return False
+        """Tie a peer to us again that is still the same process; whether it is. One out of reach may come back."""
+        until = time.monotonic() + OUT_OF_REACH
+        while time.monotonic() < until:
+            try:
+                self._sockets[name] = _connect(self._peers[name], RETRY)
+                return _pid(self._peers[name], RETRY) == self._pids[name]
+            except ConnectionFailed as error:
+                if isinstance(error.__cause__, ConnectionRefusedError):
+                    return False
+                time.sleep(PAUSE)
+        return False
 
 
 def _pid(uri: str, timeout: float) -> int:
