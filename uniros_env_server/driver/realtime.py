@@ -8,7 +8,7 @@ import os
 def elevate(priority: int) -> str:
     """Give all threads of this process, and those they start, a real-time priority; why not, if that is impossible.
 
-    The driver needs about 7 % of a core; the kernel keeps 5 % of every core for others even if it ran wild.
+    The driver needs less than 10 % of a core; the kernel keeps 5 % of every core for others even if it ran wild.
     """
     if not priority:
         return "it was not asked for"
