@@ -13,6 +13,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+from adversary import ANYWHERE, harm, torment
 from driver_rig import NS, Operator, Rig, pause
 from live import serve, wait_until
 from real_rig import CYCLE, PERIOD, RealRig
@@ -23,10 +24,13 @@ from uniros_bringup.graph import Graph
 from uniros_bringup.supervisor import Launch
 from uniros_bringup.xmlrpc import CallFailed, call
 from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.robots.model import load_model
+from uniros_env_server.safety import SafetyLimits
 from uniros_msgs.errors import Cancelled, InvalidAction, MotionNotAllowed, StartFailed
 
 SLEEP = {"shoulder": -1.85, "elbow": 1.55, "wrist_angle": 0.80}  # rad
 TOLERANCE = 0.02  # m, of the task
+HOSTILE = 100  # actions
 PLAY = 0.01  # m that the gears' play and the encoders let the end effector differ from what is measured
 
 
@@ -126,6 +130,17 @@ def test_the_system_reports_its_times(rig: RealRig) -> None:
     level, _, values, _ = rig.operator.diagnostics()["environment"]
     assert level in (0, 1) and f"process {os.getpid()}" in values["lease"]
     assert float(values["observation_age_p99_ms"]) > 0
+
+
+def test_hostile_actions_through_driver_and_bus_do_no_harm() -> None:
+    """Margins, limits and speeds as the plant measures them. 2,000 of them in `make evidence`."""
+    limits = SafetyLimits.load("rx200", "real")
+    with RealRig(start="ready", action_scale=limits.action_scale, **ANYWHERE) as rig:
+        rig.env.reset(seed=0)
+        rig.forget()
+        said = torment(rig.env, seed=7, count=HOSTILE)
+        assert not harm(rig.truth(), load_model("rx200"), limits)
+    assert said["malformed"] > 5 and said["self_collision"] + said["table"] > 5 and said[""] > 5
 
 
 # --- consent, and who is there

@@ -26,7 +26,7 @@ def host() -> Iterator[SecondHost]:
         yield host
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def master(host: SecondHost) -> Iterator[str]:
     """The driver and its master over there."""
     port = free_port(host.here)

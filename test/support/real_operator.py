@@ -35,7 +35,7 @@ class RealHands(Hands):
         self._cancel = rospy.Publisher(f"{NS}/env/reset/cancel", GoalID, queue_size=1)
 
     def lie(self, how: str) -> float:
-        """Relay from now on: "" the truth, old (values with fresh stamps), nan, minus_pi or nothing. Returns when."""
+        """Relay from now on: "" the truth, old (values with fresh stamps), or nan. Returns when."""
         self._lie = how
         return time.time()
 
@@ -56,15 +56,14 @@ class RealHands(Hands):
 
     def _relay(self, message: JointState) -> None:
         message = deepcopy(message)
-        if self._lie in ("", "nothing"):
+        if not self._lie:
             self._old = message
         elif self._lie == "old":
             message.position, message.velocity, message.effort = (
                 self._old.position, self._old.velocity, self._old.effort)
         else:
-            message.position = [math.nan if self._lie == "nan" else -math.pi] * len(message.name)
-        if self._lie != "nothing":
-            self._liar.publish(message)
+            message.position = [math.nan] * len(message.name)
+        self._liar.publish(message)
 
     def _on_setpoint(self, message: object) -> None:
         with self._lock:

@@ -272,3 +272,90 @@ def test_close_ends_the_thread_at_once_and_twice_is_harmless(gate: SafetyGate) -
     assert time.monotonic() - begun < 0.5 and threading.active_count() == before
     with pytest.raises(Closed, match="make it again"):
         clock.cycle(turn_waist(0.0))
+
+
+# --- an arm that can fail
+
+
+class Fallible(MujocoRobot):
+    """An arm in trouble when told so, whose measurements come 3 ms after each 10 ms of the monotonic clock."""
+
+    wrong = ""
+    holds = 0
+
+    def trouble(self) -> str:
+        return self.wrong
+
+    def hold(self) -> None:
+        self.holds += 1
+        super().hold()
+
+    def next_sample(self, after: float) -> float:
+        return after + (0.003 - after) % 0.010
+
+
+@pytest.fixture
+def failing(gate: SafetyGate) -> Iterator[RealTimeClock]:
+    running = RealTimeClock(Fallible(MODEL), Rates(CYCLE, 50.0), gate.watch, latching=True)
+    running.reset(START)
+    running.engage()
+    yield running
+    running.close()
+
+
+def test_a_fault_ends_the_cycle_and_stays_until_it_is_acknowledged(failing: RealTimeClock, gate: SafetyGate) -> None:
+    robot = failing.robot
+    assert isinstance(robot, Fallible)
+    threading.Timer(0.03, lambda: setattr(robot, "wrong", "the cable is out")).start()
+    begun = time.monotonic()
+    with pytest.raises(RobotFault, match=r"the cable is out\. The arm holds"):
+        failing.cycle(turn_waist(0.1))
+    assert time.monotonic() - begun < 0.09 and robot.holds == 1, "within two turns, before the cycle's end"
+    with pytest.raises(RobotFault, match="still so: the cable is out"):
+        failing.clear()
+    robot.wrong = ""
+    for forbidden in (lambda: failing.cycle(turn_waist(0.1)), failing.engage):
+        with pytest.raises(RobotFault, match="the cable is out"):
+            forbidden()
+    where = failing.latest.setpoint
+    failing.clear()
+    time.sleep(0.05)
+    assert np.array_equal(failing.latest.setpoint, where), "acknowledging moves nothing"
+    failing.engage()
+    assert failing.cycle(turn_waist(0.02)).decision.refusal[0] == Refusal.NONE
+    assert failing.record.faults == 1 and failing.record.fault == ""
+
+
+def test_an_emergency_stop_of_such_an_arm_is_a_fault(failing: RealTimeClock, gate: SafetyGate) -> None:
+    gate.estop()
+    with pytest.raises(RobotFault, match="env/clear_estop"):
+        failing.cycle(turn_waist(0.1))
+    gate.clear_estop()
+    with pytest.raises(RobotFault, match="emergency stop"):
+        failing.cycle(turn_waist(0.1))
+    failing.clear()
+    failing.engage()
+    failing.cycle(turn_waist(0.0))
+
+
+def test_cycles_end_with_a_measurement(failing: RealTimeClock) -> None:
+    for pause in (0.0, 0.002, 0.005, 0.008):
+        failing.reset(START)
+        time.sleep(pause)
+        late = []
+        for _ in range(3):
+            state = failing.cycle(turn_waist(0.0)).state
+            late.append((state.stamp - 0.003) % 0.010)
+        assert np.median(late) < 0.004, "s after a measurement came"
+
+
+def test_the_loop_reports_how_it_keeps_its_times(failing: RealTimeClock) -> None:
+    for _ in range(5):
+        failing.cycle(turn_waist(0.0))
+    time.sleep(2.5 * CYCLE)
+    failing.cycle(turn_waist(0.0))
+    report = failing.record.report()
+    assert report["command_delay_count"] == 6 and report["overruns"] >= 2 and report["ticks"] > 30
+    assert 0.0 <= report["jitter_p50_ms"] <= report["jitter_p99_ms"] <= report["jitter_max_ms"]
+    failing.record.clear()
+    assert failing.record.report()["command_delay_count"] == 0
