@@ -15,7 +15,7 @@ ADVICE = ("nothing shows that this arm is an emulated one. Clear its surrounding
 
 def forbidden(allow_motion: bool) -> str:
     """Why the arm in this node's namespace must not be moved; empty when it may."""
-    return "" if allow_motion or emulated() else ADVICE
+    return "" if allow_motion is True or emulated() else ADVICE
 
 
 def emulated() -> bool:

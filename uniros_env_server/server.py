@@ -105,8 +105,14 @@ class EnvServer:
         request.deserialize(goal.buffer[goal.body :])
         goal.feedback(ResetFeedback(0.0, "resetting"))
         if hasattr(self.env.unwrapped, "on_progress"):
-            self.env.unwrapped.on_progress = lambda share, phase: goal.feedback(ResetFeedback(share, phase))
+            self.env.unwrapped.on_progress = lambda share, phase: self._progress(goal, request.lease, share, phase)
         return self.session.reset(request)
+
+    def _progress(self, goal: Goal, lease: str, share: float, phase: str) -> None:
+        """Tell how a reset goes on; a robot stops on its way when the learner that asked for it is gone."""
+        goal.feedback(ResetFeedback(share, phase))
+        if lease and not self.lease.holder:
+            self.env.unwrapped.cancel()
 
     def _do_step(self, goal: Goal) -> Answer:
         if hasattr(self.env.unwrapped, "arrival"):

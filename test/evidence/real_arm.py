@@ -88,7 +88,7 @@ def times(cycle: float, lock: bool) -> Iterator[Row]:
     for kind, asked in ASKED.items():
         p99 = report[f"{kind}_p99_ms"]
         yield Row(f"{NAMES[kind]}, {setting}", f"p99 at most {asked:g} ms", figures(report, kind), p99 <= asked)
-    late = f"{report['missed_ticks']} turns of the loop, {report['overruns']} action cycles; {report['ticks']} turns in all"
+    late = f"{report['missed_ticks']} of {report['ticks']} turns of the loop, {report['overruns']} action cycles"
     yield Row(f"late, {setting}", "all reported", late)
 
 

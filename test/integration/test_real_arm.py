@@ -26,6 +26,7 @@ from uniros_bringup.xmlrpc import CallFailed, call
 from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.testing import EnvContract
 from uniros_msgs.errors import Cancelled, InvalidAction, MotionNotAllowed, StartFailed
 
 SLEEP = {"shoulder": -1.85, "elbow": 1.55, "wrist_angle": 0.80}  # rad
@@ -141,6 +142,16 @@ def test_hostile_actions_through_driver_and_bus_do_no_harm() -> None:
         said = torment(rig.env, seed=7, count=HOSTILE)
         assert not harm(rig.truth(), load_model("rx200"), limits)
     assert said["malformed"] > 5 and said["self_collision"] + said["table"] > 5 and said[""] > 5
+
+
+class TestContract(EnvContract):
+    """As every other environment, and as a goal environment."""
+
+    steps = 4
+
+    @classmethod
+    def make_env(cls) -> gymnasium.Env:
+        return uniros.make("RX200ReachGoalReal-v0")
 
 
 # --- consent, and who is there
