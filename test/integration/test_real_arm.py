@@ -192,6 +192,25 @@ def test_nobody_there_is_said_with_what_was_expected() -> None:
         serve(rig.graph, "RX200ReachReal-v0", NS, patience=1.0, arm_command="arm/command")
 
 
+def test_a_driver_with_other_topic_names_that_says_nothing_of_itself() -> None:
+    """As Interbotix' own: no driver/state, no services in the namespace, torque on from the start."""
+    renamed = ("joint_states", "arm_controller/command", "gripper_controller/command", "driver/state", "driver/torque")
+    with Graph() as graph:
+        graph.node(["rosrun", "uniros", "rx200_emulator", f"__ns:={NS}", "__name:=emulator"], "emulator")
+        call(graph.master.uri, "setParam", f"{NS}/rx200_driver/port_from", "emulator/port")
+        call(graph.master.uri, "setParam", f"{NS}/rx200_driver/torque_on_start", True)
+        graph.node(["rosrun", "uniros", "rx200_driver", f"__ns:={NS}", "__name:=rx200_driver",
+                    *(f"{name}:={NS}/xs/{name}" for name in renamed)], "rx200_driver")
+        serve(graph, "RX200ReachReal-v0", NS, joint_states="xs/joint_states", arm_command="xs/arm_controller/command",
+              gripper_command="")
+        with uniros.connect(graph.master.uri, NS) as env:
+            observation, _ = env.reset(seed=1)
+            for _ in range(5):
+                observation, _, _, _, info = env.step(np.array([0.5, 0, 0, 0, 0], np.float32))
+                assert info["refusal"] == ""
+            assert observation[7] == pytest.approx(0.25, abs=0.06), "rad, the waist"
+
+
 # --- from simulation to the arm
 
 

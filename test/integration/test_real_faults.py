@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +109,29 @@ def test_a_fault_that_lasts_cannot_be_acknowledged(rig: RealRig) -> None:
         rig.env.step(np.zeros(5, np.float32))
     good, text = rig.operator.trigger("env/clear_estop")
     assert not good and "not finite" in text
+    recovers(rig)
+
+
+def test_an_emergency_stop_on_the_way_home(rig: RealRig) -> None:
+    swing = Swing(rig.env)
+    pause(1.2)
+    swing.stop()
+    failed: list[Exception] = []
+
+    def reset() -> None:
+        try:
+            rig.env.reset(seed=3)
+        except RobotFault as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=reset)
+    thread.start()
+    wait_until(lambda: rig.speed() > 0.2, 5.0)
+    begun = time.monotonic()
+    rig.operator.trigger("env/estop")
+    thread.join(PERIOD + TELL)
+    assert failed and "emergency stop" in str(failed[0])
+    stands(rig, begun, PERIOD + TELL + SETTLE)
     recovers(rig)
 
 
