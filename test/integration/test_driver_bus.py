@@ -22,8 +22,8 @@ from uniros_env_server.driver.registers import STATE, STATE_ADDRESS
 from uniros_env_server.driver.states import NotNow
 from uniros_env_server.emulation.bus import EmulatedBus
 
-SETUP = load_setup(response_timeout=0.05)  # both ends of the line share this process
-TIMEOUT = load_setup().tuning.response_timeout
+SETUP = load_setup()
+TIMEOUT = SETUP.tuning.response_timeout
 IDS = [servo.id for servo in SETUP.servos]
 SDK_TIMEOUT = 0.034  # s, what dynamixel-sdk's own port handler waits for a lost packet
 
@@ -103,9 +103,29 @@ def test_what_was_answered_before_is_not_taken_for_a_measurement(arm: Arm, monke
     with monkeypatch.context() as patch:
         patch.setattr(arm.bus, "sync_read", again)
         assert arm.measure() is not None
-        assert arm.measure() is None  # the servos' clocks stand still
+        time.sleep(0.01)
+        assert arm.measure() is None  # the servos' clocks have stood still
         assert arm.bus.counters.stale == 1
     measured(arm)
+
+
+def test_late_answers_are_not_taken_for_those_to_the_next_question(tmp_path: Path) -> None:
+    with EmulatedBus(link=str(tmp_path / "tty"), adapter={"latency": 0.02, "chunk": 62}) as bus:
+        arm = connect(SETUP, bus.port)
+        arm.bus.port.slack = TIMEOUT
+        wanted = {"drive_mode": 1, "operating_mode": 3, "secondary_id": 255, "model_number": 1020}
+        late = 0
+        for name, value in list(wanted.items()) * 4:
+            try:
+                assert arm.bus.read(4, arm.register(name)) == value, name
+            except BusError:
+                late += 1
+        assert late > 10
+        for _ in range(10):
+            asked = time.monotonic()
+            measurement = arm.measure()
+            assert measurement is None or measurement.stamp - measurement.spread >= asked
+        arm.bus.port.close()
 
 
 def test_corrupt_packets_are_counted_and_not_believed(arm: Arm, bus: EmulatedBus) -> None:

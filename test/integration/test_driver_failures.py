@@ -244,6 +244,27 @@ def test_a_dip_of_the_supply_is_noticed(rig: Rig) -> None:
     wait_until(lambda: rig.operator.diagnostics()["servo 1 (waist)"][0] == 0, 3.0)
 
 
+def test_a_frozen_master_holds_nobody_up(rig: Rig) -> None:
+    """rospy asks the master about every log line: the loop must not be the one that waits."""
+    master = rig.graph.master.process
+    assert master is not None
+    rig.operator.keep_line("driver/clear_estop")
+    rig.operator.keep_line("driver/estop")
+    rig.operator.trigger("driver/clear_estop")
+    rig.wait_for("holding")
+    master.send_signal(signal.SIGSTOP)
+    try:
+        assert rig.operator.trigger("driver/estop")[0]  # which is logged
+        rig.operator.send([{"time": 1.0, "positions": [float("nan")] * 5}])  # and so is this
+        pause(0.5)
+        assert len(rig.operator.joints(rig.operator.now() - 0.3)) > 10
+        assert rig.operator.trigger("driver/clear_estop") == (True, "holding")
+        rig.operator.send([{"time": 1.0, "positions": READY}])
+        rig.wait_for("following", 1.0)
+    finally:
+        master.send_signal(signal.SIGCONT)
+
+
 def test_a_second_driver_does_not_get_the_port(rig: Rig) -> None:
     result = subprocess.run([sys.executable, "-m", "uniros_env_server.driver", "--check", f"_port:={rig.port}"],
                             capture_output=True, text=True, timeout=30, check=False)

@@ -44,6 +44,7 @@ class Hands:
         self._client: Any = None
         self._setpoints: deque = deque(maxlen=20000)
         self._watched: Any = None
+        self._lines: dict[str, rospy.ServiceProxy] = {}
 
     def _on_joints(self, message: JointState) -> None:
         with self._lock:
@@ -107,9 +108,16 @@ class Hands:
         with self._lock:
             return [text for when, text in self._errors if when >= since]
 
-    def trigger(self, name: str) -> tuple[bool, str]:
+    def keep_line(self, name: str) -> None:
+        """Have the connection to a trigger made once and kept: later calls do not ask the master."""
         rospy.wait_for_service(f"{NS}/{name}", SERVICE_TIMEOUT)
-        answer = rospy.ServiceProxy(f"{NS}/{name}", Trigger)()
+        self._lines[name] = rospy.ServiceProxy(f"{NS}/{name}", Trigger, persistent=True)
+        self._lines[name]()
+
+    def trigger(self, name: str) -> tuple[bool, str]:
+        if name not in self._lines:
+            rospy.wait_for_service(f"{NS}/{name}", SERVICE_TIMEOUT)
+        answer = self._lines.get(name, rospy.ServiceProxy(f"{NS}/{name}", Trigger))()
         return answer.success, answer.message
 
     def torque(self, on: bool) -> tuple[bool, str]:

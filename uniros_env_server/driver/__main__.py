@@ -26,15 +26,20 @@ from uniros_env_server.driver import eeprom
 from uniros_env_server.driver.arm import Arm
 from uniros_env_server.driver.bus import Bus, BusError
 from uniros_env_server.driver.config import Setup, load_setup
+from uniros_env_server.driver.logs import Lines
 from uniros_env_server.driver.port import Port, PortLost, slow_adapter
 
 DEFAULT_NAMESPACE = "rx200"
 PORT_TIMEOUT = 20.0  # s
+PATIENT = 0.05  # s
 
 
 def connect(setup: Setup, device: str) -> Arm:
-    """The arm on a serial device. Raises PortLost, or BusError when another dynamixel-sdk is installed."""
-    port = Port(device or setup.device, setup.baud_rate, setup.tuning.response_timeout)
+    """The arm on a serial device, with time to answer: nothing is urgent yet.
+
+    Raises PortLost, or BusError when another dynamixel-sdk is installed.
+    """
+    port = Port(device or setup.device, setup.baud_rate, PATIENT)
     port.open()
     return Arm(setup, Bus(port))
 
@@ -87,6 +92,7 @@ def drive(argv: list[str]) -> int:
         sys.stderr.write(f"rx200_driver: no ROS master answers at {os.environ.get('ROS_MASTER_URI')}: start roscore, or"
                          " use roslaunch uniros driver.launch\n")
         return 1
+    lines = Lines()
     try:
         tuning: dict[str, Any] = rospy.get_param("~tuning", {})
         arm = connect(load_setup(rospy.get_param("~robot", "rx200"), **tuning), device())
@@ -95,6 +101,8 @@ def drive(argv: list[str]) -> int:
     except (BusError, PortLost, eeprom.SettingsDiffer, ValueError, OSError) as error:
         rospy.logfatal("%s", error)
         return 1
+    finally:
+        lines.flush()
 
 
 def device() -> str:

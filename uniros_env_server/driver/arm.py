@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from uniros_env_server.driver.bus import Answers, Bus, BusError
+from uniros_env_server.driver.bus import VERY_QUIET, Answers, Bus, BusError
 from uniros_env_server.driver.config import Servo, Setup, velocity_counts
 from uniros_env_server.driver.registers import (
     FULL_PWM,
@@ -25,6 +25,8 @@ from uniros_env_server.driver.registers import (
 
 SLOW = ("torque_enable", "hardware_error_status", "bus_watchdog", "present_input_voltage", "present_temperature")
 ATTEMPTS = 3  # at a register that matters; a packet may be lost
+MOST_AGE = 4.0  # ms that an answer may be older than half its exchange
+CLOCK_DRIFT = 0.02  # by how much a servo's clock may be wrong, as a share
 TURN_MARGIN = 100  # ticks that a servo with torque may be outside of its one turn
 REBOOT_TIME = 2.0  # s until a servo must answer again after a reboot
 
@@ -78,7 +80,8 @@ class Arm:
         self._rows = [self._ids.index(servo.id) for servo in setup.leaders]
         self._leader_of = np.array([self._ids.index(servo.shadow_of or servo.id) for servo in setup.servos])
         self._unit = np.array([servo.model.effort for servo in setup.servos])
-        self._clocks: np.ndarray = np.full(len(self._ids), -1)  # ms, the servos' own clocks at the last measurement
+        self._behind: np.ndarray = np.full(len(self._ids), np.nan)  # ms that the servos' own clocks were behind ours
+        self._looked = 0.0  # ms, when that was
         self._limits = np.array([[servo.settings[name] for servo in setup.leaders]
                                  for name in ("min_position_limit", "max_position_limit")])
         self._slow = 0
@@ -100,17 +103,22 @@ class Arm:
         answers = self.bus.sync_read(self._ids, STATE_ADDRESS, STATE.itemsize)
         self.silent = answers.missing
         if answers.missing:
-            self.bus.settle()
             return None
         raw = np.frombuffer(b"".join(answers.data[servo] for servo in self._ids), STATE)
-        clocks = raw["tick"].astype(int) % TICK_PERIOD
-        stale = clocks == self._clocks
-        self._clocks = clocks
-        if stale.any():
+        if self._stale(raw["tick"], answers):
             self.bus.counters.stale += 1
             self.bus.settle()
             return None
         return self._convert(raw, answers)
+
+    def _stale(self, clocks: np.ndarray, answers: Answers) -> bool:
+        """Whether an answer is older than its question: by the servos' own clocks, which must go on as ours does."""
+        middle, spread = (answers.sent + answers.received) / 2 * 1e3, (answers.received - answers.sent) / 2 * 1e3
+        behind = middle - clocks
+        older = (behind - self._behind + TICK_PERIOD / 2) % TICK_PERIOD - TICK_PERIOD / 2
+        most = MOST_AGE + spread + CLOCK_DRIFT * (middle - self._looked)
+        self._behind, self._looked = behind, middle
+        return bool(np.any(older > most))
 
     def _convert(self, raw: np.ndarray, answers: Answers) -> Measurement:
         angles = self.setup.angle(raw["position"])
@@ -141,8 +149,14 @@ class Arm:
     def look_at_all(self) -> None:
         """Read all slow registers. Raises BusError naming the silent servos."""
         for name in SLOW:
-            if not any(self.look(name) for _ in range(ATTEMPTS)):
+            if not any(self._look_calmly(name) for _ in range(ATTEMPTS)):
                 raise BusError("no complete answer about {}: {}".format(name, self.search() or "packets get lost"))
+
+    def _look_calmly(self, name: str) -> bool:
+        if self.look(name):
+            return True
+        self.bus.settle(VERY_QUIET)
+        return False
 
     def search(self) -> str:
         """Which servos do not answer, in words; empty when all do."""
@@ -172,6 +186,7 @@ class Arm:
                 turn = self.setup.ticks_per_turn
                 beyond = (ticks < -TURN_MARGIN) | (ticks > turn + TURN_MARGIN)
                 return self.setup.angle(np.where(beyond, ticks % turn, ticks))
+            self.bus.settle(VERY_QUIET)
         raise BusError("no complete answer about {}: {}".format(name, self.search() or "packets get lost"))
 
     def write(self, name: str, values: Mapping[int, int]) -> None:
@@ -184,6 +199,7 @@ class Arm:
                      if servo not in answers.data or register.decode(answers.data[servo]) != value]
             if not wrong:
                 return
+            self.bus.settle(VERY_QUIET)
         for servo in wrong:
             self.bus.write(servo, register, values[servo])
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dynamixel_sdk import COMM_RX_CORRUPT, COMM_SUCCESS, DXL_MAKEWORD, Protocol2PacketHandler
+from dynamixel_sdk import COMM_RX_CORRUPT, COMM_RX_TIMEOUT, COMM_SUCCESS, DXL_MAKEWORD, Protocol2PacketHandler
 from dynamixel_sdk.protocol2_packet_handler import ERRBIT_ALERT, PKT_ERROR, PKT_ID, PKT_LENGTH_H, PKT_LENGTH_L
 
 from uniros_env_server.driver.port import Port, PortLost
 from uniros_env_server.driver.registers import Register
 
+QUIET, VERY_QUIET = 0.002, 0.03  # s without a byte until the line has settled: in the loop, and with time to spare
+MOST_SETTLING = 0.05  # s, half of what the bus watchdogs wait
 STATUS_OVERHEAD = 4  # bytes that a status packet's length counts beside its data: instruction, error, checksum
 DATA = PKT_ERROR + 1
 
@@ -73,10 +75,13 @@ class Bus:
                     alerts.add(packet[PKT_ID])
             elif self.port.isPacketTimeout():
                 break
+        received = time.monotonic()
         missing = tuple(servo for servo in asked if servo not in data)
         self.counters.reads += 1
         self.counters.lost += bool(missing)
-        return Answers(data, frozenset(alerts), missing, sent, time.monotonic())
+        if missing:
+            self.settle()
+        return Answers(data, frozenset(alerts), missing, sent, received)
 
     def sync_write(self, values: Mapping[int, int], register: Register) -> bool:
         """Write a value to each servo in one packet, which nobody answers; False when the port did not take it."""
@@ -94,10 +99,16 @@ class Bus:
 
     def read(self, servo: int, register: Register) -> int:
         """One register. Raises BusError when the servo is silent or refuses."""
-        data, result, error = self._exclusive(
-            lambda: self._packets.readTxRx(self.port, servo, register.address, register.size))
-        self._check(result, error, f"servo {servo} was asked for {register.name}")
-        return register.decode(bytes(data))
+        what = f"servo {servo} was asked for {register.name}"
+        self._exclusive(lambda: self._packets.readTx(self.port, servo, register.address, register.size))
+        while True:
+            packet, result = self._receive()
+            if result == COMM_SUCCESS and packet[PKT_ID] == servo:
+                self._check(result, packet[PKT_ERROR], what)
+                if _fits(packet, register.size):
+                    return register.decode(bytes(packet[DATA:DATA + register.size]))
+            elif self.port.isPacketTimeout():
+                self._check(COMM_RX_TIMEOUT, 0, what)
 
     def write(self, servo: int, register: Register, value: int) -> None:
         """One register. Raises BusError when the servo is silent or refuses."""
@@ -110,9 +121,9 @@ class Bus:
         result, _error = self._exclusive(lambda: self._packets.reboot(self.port, servo))
         self._check(result, 0, f"servo {servo} was told to reboot")
 
-    def settle(self, quiet: float = 0.002) -> None:
-        """Let late answers come and go: returns once nothing was received for `quiet` seconds (0.05 at most)."""
-        end = time.monotonic() + 0.05
+    def settle(self, quiet: float = QUIET) -> None:
+        """Let late answers come and go, so that they are not taken for those to the next question of the same kind."""
+        end = time.monotonic() + MOST_SETTLING
         while time.monotonic() < end:
             self.port.setPacketTimeoutMillis(quiet * 1e3)
             if not self.port.readPort(4096):
@@ -134,6 +145,7 @@ class Bus:
         if result != COMM_SUCCESS:
             self.counters.lost += result != COMM_RX_CORRUPT
             self.counters.corrupt += result == COMM_RX_CORRUPT
+            self.settle(VERY_QUIET)
             raise BusError("{}: {}".format(what, self._packets.getTxRxResult(result).split("] ")[-1]))
         if error & ~ERRBIT_ALERT:
             raise BusError("{}: {}".format(what, self._packets.getRxPacketError(error & ~ERRBIT_ALERT).split("] ")[-1]))

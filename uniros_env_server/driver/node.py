@@ -55,6 +55,7 @@ class Node:
         slow = slow_adapter(self._driver.arm.bus.port)
         if slow:
             rospy.logerr("%s", slow)
+        self._driver.arm.bus.port.slack = self._driver.setup.tuning.response_timeout
         self._loop.start()  # at once: from now on the servos' watchdogs may be waiting
         made = controllers(self._driver.setup, self._loop, self._tally)
         for controller in made:
