@@ -6,6 +6,7 @@ The thread only reads an immutable snapshot, so it can neither delay nor disturb
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import rospy
@@ -36,9 +37,12 @@ class View:
         snapshot = self._env.snapshot()
         state = snapshot.state
         if self._states is not None:
+            # In lock-step the arm stands still between two steps: what was measured then holds now, and who comes later
+            # (rviz, tf) shall see it, too.
+            stamp = time.time() if self._env.mode == "lock_step" else state.wall
             self._states.publish(
                 JointState(
-                    Header(stamp=rospy.Time.from_sec(state.wall)),
+                    Header(stamp=rospy.Time.from_sec(stamp)),
                     state.names,
                     state.position[0].tolist(),
                     state.velocity[0].tolist(),
