@@ -31,7 +31,7 @@ class Manners:
     still: float = 0.05  # rad/s, slower than which it rests
     settling: float = 2.0  # s it may take to come to rest
     fingers: float = 0.02  # m/s
-    rehearsal: float = 1e-3  # rad, an arm nearer than this to the end need not move
+    there: float = 1e-3  # rad, m: an arm told to be nearer than this to the end need not move
 
 
 class Homing:
@@ -61,7 +61,7 @@ class Homing:
         progress(0.0, "making the arm ready")
         self._prepare()
         state = self._clock.engage()
-        if np.abs(state.setpoint - q).max() > self._manners.rehearsal:
+        if np.abs(state.setpoint - q).max() > self._manners.there:
             progress(0.0, "planning the way")
             way = self._planner.plan(state.setpoint[0, : self._arm], q[0, : self._arm], deadline=self._manners.planning)
             self._travel(way, state.setpoint, q, until, progress)
