@@ -12,6 +12,7 @@ import queue
 import struct
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import gymnasium
 import rospy
@@ -111,8 +112,9 @@ class EnvServer:
     def _progress(self, goal: Goal, lease: str, share: float, phase: str) -> None:
         """Tell how a reset goes on; a robot stops on its way when the learner that asked for it is gone."""
         goal.feedback(ResetFeedback(share, phase))
+        inner: Any = self.env.unwrapped
         if lease and not self.lease.holder:
-            self.env.unwrapped.cancel()
+            inner.cancel()
 
     def _do_step(self, goal: Goal) -> Answer:
         if hasattr(self.env.unwrapped, "arrival"):
