@@ -18,7 +18,7 @@ from typing import Any
 
 import rospy
 
-from uniros_env_server import logs
+from uniros_env_server.driver.logs import Lines
 from uniros_env_server.load import load, load_batch
 from uniros_env_server.server import EnvServer
 from uniros_msgs import codec
@@ -30,7 +30,7 @@ SWITCH_INTERVAL = 5e-4  # s; a control loop must not wait 5 ms, Python's own val
 def main() -> int:
     sys.path.append(os.getcwd())  # as `python -m` has it: your own module beside you can be served by rosrun, too
     rospy.init_node("env_server")
-    logs.write_beside_the_work()
+    lines = Lines()
     sys.setswitchinterval(SWITCH_INTERVAL)
     try:
         env_id = rospy.get_param("~env_id", None)
@@ -42,12 +42,14 @@ def main() -> int:
         attach_view(env)
         server = EnvServer(env, env_id, rospy.get_param("~check_observations", False))
         attach_health(env, server)
+        rospy.loginfo("serving %s at %s", env_id, rospy.resolve_name("env"))
+        server.serve()
+        return 0
     except UnirosError as error:
         rospy.logfatal("%s: %s", type(error).__name__, error)
         return 1
-    rospy.loginfo("serving %s at %s", env_id, rospy.resolve_name("env"))
-    server.serve()
-    return 0
+    finally:
+        lines.flush()
 
 
 def serveable(env_id: str, num_envs: int) -> Any:
@@ -85,7 +87,6 @@ def attach_health(env: Any, server: EnvServer) -> None:
 def run() -> None:
     """main(), then leave at once: rospy keeps threads that would hold the process for seconds."""
     code = main()
-    logs.finish()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
