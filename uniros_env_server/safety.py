@@ -38,6 +38,7 @@ class SafetyLimits:
     table: float  # m, between every link that moves and the table
     self_distance: float  # m, between links that may meet
     tracking: float  # m, that a link may stray from its commanded path; commands keep this much more distance
+    haste: float  # m, how much further when a task's actions move it
     state_age: float  # s, of the oldest measurement to move on
 
     @classmethod
@@ -45,7 +46,7 @@ class SafetyLimits:
         """The figures of a robot's safety.yaml, for the `simulated` or the `real` world."""
         data = load_yaml("robots", robot, "safety.yaml")
         return cls(data["lead"], data["limit_margin"], data["speed_share"][world], data["action_scale"][world],
-                   data["table"][world], data["self"], data["tracking"], data["state_age"])
+                   data["table"][world], data["self"], data["tracking"], data["haste"][world], data["state_age"])
 
 
 class SafetyGate:
@@ -63,8 +64,7 @@ class SafetyGate:
         self._upper[: self._arm] -= limits.limit_margin
         self._speed = limits.speed_share * model.top_speeds(model.commanded) * (1 + 1e-6)
         self._clearance = PathClearance(model)
-        stray = np.array([[limits.tracking], [0.0]])  # the commanded way, then the one from where the arm is
-        self._needs = Needs(limits.table + stray, limits.self_distance + stray, stray - limits.tracking)
+        self._calm, self._hasty = self._needs(limits.tracking), self._needs(limits.tracking + limits.haste)
         self._stopped = False
 
     @property
@@ -122,7 +122,13 @@ class SafetyGate:
         """(M,) whether arms may rest at the joint positions q, (M, A) rad."""
         inside = ((q >= self._lower[: self._arm]) & (q <= self._upper[: self._arm])).all(axis=1)
         table, links, box = self._clearance.at(q, workspace)
-        return inside & (table >= self._needs.table[0]) & (links >= self._needs.links[0]) & (box >= 0)
+        needs = self._calm if workspace is None else self._hasty
+        return inside & (table >= needs.table[0]) & (links >= needs.links[0]) & (box >= 0)
+
+    def _needs(self, stray: float) -> Needs:
+        """Clearance (m) of the commanded way, from which links may stray, then of the one from where the arm is."""
+        way = np.array([[stray], [0.0]])
+        return Needs(self.limits.table + way, self.limits.self_distance + way, way - stray)
 
     def _leashed(self, target: Array, measured: Array) -> Array:
         """Targets within the lead of the measured positions; where nothing sound was measured, as they are."""
@@ -155,6 +161,7 @@ class SafetyGate:
         """Add the codes for the two ways the arm may take: the commanded one, and straight from where it is."""
         rows = np.flatnonzero(moves)
         starts = np.stack([setpoint[rows, : self._arm], measured[rows]])
-        clear = self._clearance.judge(starts, target[rows, : self._arm], self._needs, workspace)
+        needs = self._calm if workspace is None else self._hasty
+        clear = self._clearance.judge(starts, target[rows, : self._arm], needs, workspace)
         for code, reason in enumerate(_OF_PATH):
             refusal[rows[~(clear[code, 0] & clear[code, 1])]] = reason

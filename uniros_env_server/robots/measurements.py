@@ -14,7 +14,7 @@ from uniros_env_server.robots.joint_states import Reader, Sample, Unsound
 from uniros_env_server.robots.model import RobotModel
 
 PINGS = 5  # round trips to a driver on another machine, of which the quickest counts
-SMOOTHING = 0.05  # of the running means of lag and period
+SMOOTHING = 0.05  # of the running means of phase and period
 GUARD = 1e-3  # s behind the expected arrival of a sample at which it can be relied on
 MOST_PERIOD = 0.2  # s, a longer pause between two samples is none of the topic's rhythm
 
@@ -26,8 +26,8 @@ class Measurements:
         self.newest: Sample | None = None
         self.unsound = ""  # why the latest message was no measurement; empty when it was one
         self.clock = ClockMap()
-        self.lag = 0.0  # s, of a sample's arrival behind its measurement
         self.period = 0.01  # s, between two samples
+        self._beat = 0.0  # s, monotonic, when the newest sample came, but for the jitter
         self._reader = Reader(model)
         self._sender = ""
         self._subscriber = rospy.Subscriber(topic, JointState, self._receive, queue_size=1, tcp_nodelay=True)
@@ -44,10 +44,7 @@ class Measurements:
 
     def next_arrival(self, after: float) -> float:
         """The first monotonic moment (s) from `after` on at which a new sample will just have come."""
-        sample = self.newest
-        if sample is None:
-            return after
-        return after + (sample.stamp + self.lag + GUARD - after) % self.period
+        return after + (self._beat + GUARD - after) % self.period
 
     def close(self) -> None:
         """Listen no more."""
@@ -63,10 +60,15 @@ class Measurements:
             self.unsound = str(error)
             return
         if before:
-            self.lag += SMOOTHING * (arrived - sample.stamp - self.lag)
-            period = sample.stamp - before.stamp
-            self.period += SMOOTHING * (period - self.period) if 0 < period < MOST_PERIOD else 0.0
+            self._follow_rhythm(sample.stamp - before.stamp, arrived)
         self.newest, self.unsound = sample, ""
+
+    def _follow_rhythm(self, period: float, arrived: float) -> None:
+        """Phase and period without the jitter of single samples, so that a grid can be laid on them."""
+        if 0 < period < MOST_PERIOD:
+            self.period += SMOOTHING * (period - self.period)
+        expected = self._beat + round((arrived - self._beat) / self.period) * self.period
+        self._beat = expected + SMOOTHING * (arrived - expected)
 
     def _know(self, sender: str) -> None:
         """Find out whether a new publisher's clock is ours and, if not, how long the way to it is. Raises Unsound."""
