@@ -39,6 +39,7 @@ class SafetyLimits:
     self_distance: float  # m, between links that may meet
     tracking: float  # m, that a link may stray from its commanded path; commands keep this much more distance
     haste: float  # m, how much further when a task's actions move it
+    overshoot: float  # rad, that a task's actions keep from a joint's end beyond the limit margin
     state_age: float  # s, of the oldest measurement to move on
 
     @classmethod
@@ -46,7 +47,8 @@ class SafetyLimits:
         """The figures of a robot's safety.yaml, for the `simulated` or the `real` world."""
         data = load_yaml("robots", robot, "safety.yaml")
         return cls(data["lead"], data["limit_margin"], data["speed_share"][world], data["action_scale"][world],
-                   data["table"][world], data["self"], data["tracking"], data["haste"][world], data["state_age"])
+                   data["table"][world], data["self"], data["tracking"], data["haste"][world],
+                   data["overshoot"][world], data["state_age"])
 
 
 class SafetyGate:
@@ -95,6 +97,7 @@ class SafetyGate:
         measured, setpoint = state.positions(self.model.arm), state.setpoint
         target = self._leashed(target, measured)
         refusal = self._check_joints(age, measured, setpoint, target, duration)
+        self._check_ends(refusal, setpoint, target, 0.0 if workspace is None else self.limits.overshoot)
         moves = refusal == Refusal.NONE
         if moves.any():
             self._check_paths(refusal, moves, measured, setpoint, target, workspace)
@@ -145,8 +148,6 @@ class SafetyGate:
         """Codes for what needs no geometry."""
         motion = target - setpoint
         refusal = np.zeros(len(target), dtype=np.int8)
-        outward = ((target < self._lower) & (motion < 0)) | ((target > self._upper) & (motion > 0))
-        refusal[outward.any(axis=1)] = Refusal.JOINT_LIMIT
         refusal[(np.abs(motion) > self._speed * duration).any(axis=1)] = Refusal.VELOCITY
         sound = np.isfinite(measured).all(axis=1) & np.isfinite(target).all(axis=1)
         refusal[~sound] = Refusal.STATE
@@ -155,6 +156,13 @@ class SafetyGate:
         if self._stopped:
             refusal[:] = Refusal.ESTOP
         return refusal
+
+    def _check_ends(self, refusal: Codes, setpoint: Array, target: Array, spare: float) -> None:
+        """Add the code for arms that nothing else forbids to move, but that come too near to a joint's end."""
+        motion = target - setpoint
+        kept = np.where(np.arange(target.shape[1]) < self._arm, spare, 0.0)
+        outward = ((target < self._lower + kept) & (motion < 0)) | ((target > self._upper - kept) & (motion > 0))
+        refusal[(refusal == Refusal.NONE) & outward.any(axis=1)] = Refusal.JOINT_LIMIT
 
     def _check_paths(self, refusal: Codes, moves: NDArray[np.bool_], measured: Array, setpoint: Array, target: Array,
                      workspace: Workspace | None) -> None:
