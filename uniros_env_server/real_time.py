@@ -146,8 +146,7 @@ class RealTimeClock:
         except Empty:
             request = None
         now = time.monotonic()
-        self.robot.advance(min(now - self._passed, MOST_CATCH_UP))
-        self._passed = now
+        self._let_pass(now)
         if now >= self._tick:
             period = 1 / self._rates.control_rate
             self.record.turn(self._tick, now)
@@ -155,6 +154,11 @@ class RealTimeClock:
             self._look(now)
         if request is not None:
             request(now)
+
+    def _let_pass(self, now: float) -> None:
+        """Let the robot's time pass until now (s, monotonic)."""
+        self.robot.advance(min(now - self._passed, MOST_CATCH_UP))
+        self._passed = now
 
     def _look(self, now: float) -> None:
         """Measure, watch, and end the cycle whose time has come."""
@@ -213,7 +217,8 @@ class RealTimeClock:
         except Exception as error:  # noqa: BLE001 - the caller's function: for the caller to hear of
             reply.put(error)
             return
-        self.robot.command(decision.command, end - now)
+        self._let_pass(time.monotonic())  # deciding takes its time, and the ramp is to end with the cycle
+        self.robot.command(decision.command, max(end - self._passed, 1 / self._rates.control_rate))
         timing = Timing(time.time(), time.monotonic() - arrived, self._grid.overruns)
         self.record.note("command_delay", timing.command_delay)
         self.record.refuse(NAMES[code] for code in decision.refusal)

@@ -47,7 +47,7 @@ class SecondHost:
 
     def plug(self, plugged: bool) -> None:
         """Put the cable into the switch, or pull it out."""
-        self._ip("link", "set", self._cable, *(("master", self._switch) if plugged else ("nomaster",)))
+        self._ip("link", "set", self._cable, *(("master", self._switch, "up") if plugged else ("nomaster", "down")))
 
     def close(self) -> None:
         """Take it away; the cable goes with it."""
