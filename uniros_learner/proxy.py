@@ -51,6 +51,8 @@ class WorkerLink:
         self._early: dict[int, Frame] = {}  # their answers, as far as they came while another was waited for
         self._closed = False
         ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(True)  # rospy.init_node sets a default timeout for sockets, which makes them non-blocking
         _set_timeout(ours, TICK)
         self._frames = Frames(ours)
         self._log = Path(tempfile.mkdtemp(prefix="uniros-worker-")) / "worker.log"
