@@ -16,7 +16,7 @@ import gymnasium
 import numpy as np
 from actionlib_msgs.msg import GoalStatus
 
-from uniros_env_server.lease import Lease
+from uniros_env_server.serving.lease import Lease
 from uniros_msgs import codec, spaces, wire
 from uniros_msgs.errors import (
     EnvironmentFailed,

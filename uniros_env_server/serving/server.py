@@ -19,11 +19,11 @@ import rospy
 from actionlib_msgs.msg import GoalStatus
 from std_srvs.srv import Trigger, TriggerRequest, TriggerResponse
 
-from uniros_env_server.actions import ActionServer, Goal
-from uniros_env_server.describe import describe
-from uniros_env_server.lease import Lease
-from uniros_env_server.remote import Remote
-from uniros_env_server.session import Answer, Session
+from uniros_env_server.serving.actions import ActionServer, Goal
+from uniros_env_server.serving.describe import describe
+from uniros_env_server.serving.lease import Lease
+from uniros_env_server.serving.remote import Remote
+from uniros_env_server.serving.session import Answer, Session
 from uniros_msgs.errors import Cancelled, MalformedData, Timeout, UnirosError
 from uniros_msgs.msg import Error, ResetAction, ResetFeedback, ResetGoal, StepAction
 from uniros_msgs.srv import (
