@@ -19,8 +19,8 @@ from typing import Any
 import rospy
 
 from uniros_env_server.driver.logs import Lines
-from uniros_env_server.load import load, load_batch
-from uniros_env_server.server import EnvServer
+from uniros_env_server.serving.load import load, load_batch
+from uniros_env_server.serving.server import EnvServer
 from uniros_msgs import codec
 from uniros_msgs.errors import StartFailed, UnirosError
 
@@ -71,7 +71,7 @@ def read_arguments() -> dict[str, Any]:
 def attach_view(env: Any) -> None:
     """Publish what a person wants to see of a robot: joint states, goal marker."""
     if hasattr(env.unwrapped, "snapshot"):
-        from uniros_env_server.view import View
+        from uniros_env_server.serving.view import View
 
         View(env.unwrapped).start()
 
@@ -79,7 +79,7 @@ def attach_view(env: Any) -> None:
 def attach_health(env: Any, server: EnvServer) -> None:
     """Publish on /diagnostics how a robot's loop is."""
     if hasattr(env.unwrapped, "timing_report"):
-        from uniros_env_server.health import Health
+        from uniros_env_server.serving.health import Health
 
         Health(env.unwrapped, server.lease).start()
 

@@ -26,7 +26,7 @@ def register() -> None:
             maker = "make_real" if "Real" in env_id else "make_simulated"
             batch = "real_batch" if "Real" in env_id else "simulated_batch"
             gymnasium.register(env_id, entry_point=f"uniros_env_server.registration:{maker}", kwargs=kwargs,
-                               vector_entry_point=f"uniros_env_server.robot_batch:{batch}",
+                               vector_entry_point=f"uniros_env_server.environments.robot_batch:{batch}",
                                max_episode_steps=MAX_EPISODE_STEPS, nondeterministic="Real" in env_id)
 
 
@@ -43,7 +43,7 @@ def make_simulated(task: str, goal: bool = False, robot: str = "rx200", reward_t
     cycle_time: s that an action lasts. The remaining parameters are those of the task.
     """
     from uniros_env_server import tasks
-    from uniros_env_server.assembly import ArmConfig, assemble
+    from uniros_env_server.environments.assembly import ArmConfig, assemble
 
     parameters["reward_type"] = reward_type or ("sparse" if goal else "dense")
     config = ArmConfig(robot, action_type, action_scale, real_time, cycle_time, control_rate)
@@ -65,7 +65,7 @@ def make_real(task: str, goal: bool = False, robot: str = "rx200", reward_type: 
     import rospy
 
     from uniros_env_server import tasks
-    from uniros_env_server.assembly import ArmConfig, Connection, assemble_real
+    from uniros_env_server.environments.assembly import ArmConfig, Connection, assemble_real
     from uniros_msgs.errors import StartFailed
 
     if not rospy.core.is_initialized():

@@ -24,7 +24,7 @@ from run import Row
 
 import uniros_learner as uniros
 from uniros_env_server.robots.model import load_model
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_learner.training.evaluation import evaluate
 from uniros_learner.training.policy_file import load_policy
 

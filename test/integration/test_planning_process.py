@@ -25,7 +25,7 @@ from uniros_env_server.planning.margins import Margins
 from uniros_env_server.planning.planner import Planner, make_planner
 from uniros_env_server.planning.process import STARTING
 from uniros_env_server.planning.settings import Settings
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_msgs.errors import Closed, NoPath
 
 PARENT = """

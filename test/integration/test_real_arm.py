@@ -23,9 +23,9 @@ from uniros_bringup.command import find_launch_file
 from uniros_bringup.graph import Graph
 from uniros_bringup.supervisor import Launch
 from uniros_bringup.xmlrpc import CallFailed, call
-from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.model import load_model
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_env_server.testing import EnvContract
 from uniros_msgs.errors import Cancelled, InvalidAction, MotionNotAllowed, StartFailed
 

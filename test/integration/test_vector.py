@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 import uniros_learner as uniros
 from uniros_bringup.graph import Graph
 from uniros_bringup.xmlrpc import call
-from uniros_env_server.load import load_batch
+from uniros_env_server.serving.load import load_batch
 from uniros_learner.link import Op
 from uniros_learner.sb3 import RosVecEnv, make_vec_env
 from uniros_msgs import errors

@@ -15,7 +15,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
-from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_msgs import codec
 from uniros_msgs.msg import ResetAction, ResetGoal, StepAction, StepGoal
 from uniros_msgs.srv import Describe

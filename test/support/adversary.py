@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from uniros_env_server.robots.model import RobotModel
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_msgs.errors import InvalidAction
 
 ANYWHERE = {"workspace_low": [-1.0] * 3, "workspace_high": [1.0] * 3}  # m: no box keeps the arm from its margins

@@ -12,7 +12,7 @@ from live import serve, wait_until
 
 import uniros_learner as uniros
 from uniros_bringup.xmlrpc import CallFailed, call
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_msgs.errors import UnirosError
 
 CYCLE, PERIOD = 0.1, 0.02  # s

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from uniros_env_server.clock import LockStepClock
-from uniros_env_server.real_time import Grid, Rates, RealTimeClock
-from uniros_env_server.refusal import Refusal
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.robots.mujoco import MujocoRobot
 from uniros_env_server.robots.robot import RobotState
-from uniros_env_server.safety import Decision, SafetyGate, SafetyLimits
+from uniros_env_server.safety.gate import Decision, SafetyGate, SafetyLimits
+from uniros_env_server.safety.refusal import Refusal
+from uniros_env_server.timing.clock import LockStepClock
+from uniros_env_server.timing.real_time import Grid, Rates, RealTimeClock
 from uniros_msgs.errors import Closed, RobotFault
 
 MODEL = load_model("rx200")

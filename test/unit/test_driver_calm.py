@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uniros_env_server.collision import CollisionModel
 from uniros_env_server.driver.config import load_setup
 from uniros_env_server.robots.model import load_model
+from uniros_env_server.safety.collision import CollisionModel
 
 MODEL = load_model("rx200")
 TABLE, SELF = 0.030, 0.010  # m, what the gate demands of a real arm

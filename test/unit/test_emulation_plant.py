@@ -173,7 +173,7 @@ def test_the_truth_keeps_extremes_until_it_is_reset() -> None:
 
 def test_the_truth_measures_what_the_gate_measures() -> None:
     """Clearances of the plant's geometry agree with the safety gate's collision model, which never says more."""
-    from uniros_env_server.collision import CollisionModel
+    from uniros_env_server.safety.collision import CollisionModel
 
     collision = CollisionModel(MODEL)
     arm = EmulatedArm()

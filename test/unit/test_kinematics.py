@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.robots.kinematics import Kinematics
 
 ARM = Kinematics("rx200")
 LOWER, UPPER = ARM.model.limits(ARM.joints)

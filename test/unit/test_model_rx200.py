@@ -13,7 +13,7 @@ import numpy as np
 import PyKDL
 import pytest
 
-from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.mjcf import mjcf
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.robots.urdf import urdf

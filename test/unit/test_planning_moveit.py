@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import JointState
 
-from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.planning.message import to_message
 from uniros_env_server.planning.moveit import MoveItPlanner, accepted
 from uniros_env_server.planning.planner import make_planner
 from uniros_env_server.planning.settings import Settings
 from uniros_env_server.planning.timing import timed
 from uniros_env_server.planning.trajectory import Trajectory
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.model import load_model
 from uniros_msgs.errors import NoPath, StartFailed
 

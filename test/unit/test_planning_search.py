@@ -9,17 +9,17 @@ import mujoco
 import numpy as np
 import pytest
 
-from uniros_env_server.collision import CollisionModel
-from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.planning.rrt import connect
 from uniros_env_server.planning.search import Search
 from uniros_env_server.planning.settings import Settings
 from uniros_env_server.planning.timing import timed
 from uniros_env_server.planning.trajectory import Trajectory
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.mjcf import mjcf, touching
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.robots.robot import RobotState
-from uniros_env_server.safety import SafetyGate, SafetyLimits
+from uniros_env_server.safety.collision import CollisionModel
+from uniros_env_server.safety.gate import SafetyGate, SafetyLimits
 from uniros_msgs.errors import NoPath
 
 MODEL = load_model("rx200")

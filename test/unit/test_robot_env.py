@@ -18,8 +18,8 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 from uniros_env_server import registration, tasks
-from uniros_env_server.kinematics import Kinematics
-from uniros_env_server.robot_env import RobotTaskEnv
+from uniros_env_server.environments.robot_env import RobotTaskEnv
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.tasks.relabel import compute_reward
 from uniros_msgs.errors import InvalidAction, InvalidObservation, ResetNeeded
 

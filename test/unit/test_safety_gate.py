@@ -13,14 +13,14 @@ import pytest
 from adversary import ANYWHERE, adversary
 
 from uniros_env_server import registration
-from uniros_env_server.clearance import Needs, PathClearance
-from uniros_env_server.collision import CollisionModel, cover
-from uniros_env_server.refusal import Refusal
 from uniros_env_server.robots.mjcf import TABLE, touching
 from uniros_env_server.robots.model import Geometry, load_model
 from uniros_env_server.robots.mujoco import MujocoRobot
 from uniros_env_server.robots.robot import RobotState
-from uniros_env_server.safety import SafetyGate, SafetyLimits
+from uniros_env_server.safety.clearance import Needs, PathClearance
+from uniros_env_server.safety.collision import CollisionModel, cover
+from uniros_env_server.safety.gate import SafetyGate, SafetyLimits
+from uniros_env_server.safety.refusal import Refusal
 from uniros_env_server.tasks.reach import Reach
 
 registration.register()

@@ -9,8 +9,8 @@ import pytest
 from actionlib_msgs.msg import GoalStatus
 from odd_envs import Faulty
 
-from uniros_env_server.lease import Lease
-from uniros_env_server.session import Answer, Session
+from uniros_env_server.serving.lease import Lease
+from uniros_env_server.serving.session import Answer, Session
 from uniros_msgs import codec, wire
 from uniros_msgs.errors import LeaseHeld, LeaseLost
 from uniros_msgs.msg import Data, ResetGoal

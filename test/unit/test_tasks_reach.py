@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from uniros_env_server import tasks
-from uniros_env_server.kinematics import Kinematics
-from uniros_env_server.refusal import Refusal
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.robots.mujoco import MujocoRobot
-from uniros_env_server.safety import SafetyGate, SafetyLimits
+from uniros_env_server.safety.gate import SafetyGate, SafetyLimits
+from uniros_env_server.safety.refusal import Refusal
 from uniros_env_server.tasks.reach import Reach
 from uniros_env_server.tasks.relabel import compute_reward
 from uniros_env_server.tasks.task import View

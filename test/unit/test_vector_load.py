@@ -9,11 +9,11 @@ from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from odd_envs import Faulty
 
-from uniros_env_server.describe import describe
-from uniros_env_server.lease import Lease
-from uniros_env_server.load import load_batch
-from uniros_env_server.robot_vector_env import RobotTaskVectorEnv
-from uniros_env_server.session import Session
+from uniros_env_server.environments.robot_vector_env import RobotTaskVectorEnv
+from uniros_env_server.serving.describe import describe
+from uniros_env_server.serving.lease import Lease
+from uniros_env_server.serving.load import load_batch
+from uniros_env_server.serving.session import Session
 from uniros_msgs import codec, wire
 from uniros_msgs.errors import StartFailed, UnsupportedSpace
 from uniros_msgs.msg import ResetGoal

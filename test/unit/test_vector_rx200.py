@@ -12,7 +12,7 @@ from exact import assert_same
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from uniros_env_server import registration
-from uniros_env_server.robot_vector_env import RobotTaskVectorEnv
+from uniros_env_server.environments.robot_vector_env import RobotTaskVectorEnv
 from uniros_msgs.errors import Closed, InvalidAction, InvalidObservation, ResetNeeded
 
 registration.register()

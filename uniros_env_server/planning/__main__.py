@@ -23,7 +23,7 @@ from uniros_env_server.planning.search import Search
 from uniros_env_server.planning.settings import Settings
 from uniros_env_server.planning.trajectory import Trajectory
 from uniros_env_server.robots.model import load_model
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_msgs.errors import NoPath
 
 NICENESS = 5  # behind the control loop and the driver

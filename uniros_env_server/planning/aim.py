@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.planning.margins import Margins
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.robot import Array
 from uniros_msgs.errors import NoPath
 

@@ -16,7 +16,7 @@ from uniros_env_server.planning.settings import Settings
 from uniros_env_server.planning.trajectory import Trajectory
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.robots.robot import Array
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 
 
 class BuiltinPlanner:

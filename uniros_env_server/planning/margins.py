@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from uniros_env_server.clearance import FINE_PIECES
-from uniros_env_server.collision import CollisionModel
 from uniros_env_server.planning.settings import Settings
 from uniros_env_server.robots.model import RobotModel
 from uniros_env_server.robots.robot import Array
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.clearance import FINE_PIECES
+from uniros_env_server.safety.collision import CollisionModel
+from uniros_env_server.safety.gate import SafetyLimits
 
 COARSE = 0.10  # m that a link moves at most between the first looks at a way
 FINE = 0.001  # m, nearer looks than this are not taken: less than half of it can be missed in between

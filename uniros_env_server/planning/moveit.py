@@ -21,7 +21,7 @@ from uniros_env_server.planning.settings import Settings
 from uniros_env_server.planning.trajectory import Trajectory
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.robots.robot import Array
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_msgs.errors import MalformedData, NoPath, StartFailed
 
 JUDGING = 0.2  # of the time there is, kept for looking at what MoveIt found

@@ -21,7 +21,7 @@ from typing import Any
 
 from uniros_bringup.process import Process, spawn
 from uniros_env_server.planning.settings import Settings
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_msgs.errors import Closed, NoPath
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import numpy as np
 
-from uniros_env_server.kinematics import Kinematics
 from uniros_env_server.planning.aim import aims
 from uniros_env_server.planning.leave import leave
 from uniros_env_server.planning.margins import Margins
@@ -16,9 +15,10 @@ from uniros_env_server.planning.settings import Settings
 from uniros_env_server.planning.shorten import shortened
 from uniros_env_server.planning.timing import timed
 from uniros_env_server.planning.trajectory import Trajectory
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.model import RobotModel
 from uniros_env_server.robots.robot import Array
-from uniros_env_server.safety import SafetyLimits
+from uniros_env_server.safety.gate import SafetyLimits
 from uniros_msgs.errors import NoPath
 
 SAME = 1e-3  # rad, a goal no further from a named pose than this is that pose

@@ -10,9 +10,9 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from uniros_env_server.refusal import Refusal
 from uniros_env_server.robots.model import RobotModel
 from uniros_env_server.robots.robot import Array
+from uniros_env_server.safety.refusal import Refusal
 from uniros_env_server.tasks.rewards import REWARDS
 from uniros_env_server.tasks.task import Reachable, View, Workspace
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uniros_env_server.refusal import CODES
+from uniros_env_server.safety.refusal import CODES
 from uniros_env_server.tasks.task import Task
 
 

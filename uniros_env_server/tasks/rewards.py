@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from uniros_env_server.refusal import Refusal
+from uniros_env_server.safety.refusal import Refusal
 
 Array = NDArray[np.float64]
 Reward = Callable[[Array, float, NDArray[np.int8]], Array]

@@ -15,7 +15,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker
 
-from uniros_env_server.periodic import every
+from uniros_env_server.serving.periodic import every
 
 PERIOD = 1 / 30  # s
 GOAL_COLOUR = ColorRGBA(0.1, 0.8, 0.2, 0.7)

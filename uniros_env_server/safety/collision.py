@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.model import Array, Geometry, RobotModel
 
 SLACK = 0.4  # how far covering spheres may stand out, as a share of a primitive's (half) thickness

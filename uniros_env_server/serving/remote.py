@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 from gymnasium.vector import VectorEnv
 
-from uniros_env_server.describe import one_of, reachable
+from uniros_env_server.serving.describe import one_of, reachable
 from uniros_msgs import codec
 from uniros_msgs.errors import EnvironmentFailed, NotReachable
 from uniros_msgs.msg import Error

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.robot import Array
 
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from uniros_env_server.clock import Decide, Outcome, Timing
-from uniros_env_server.grid import Grid, Rates
-from uniros_env_server.loop_record import LoopRecord
-from uniros_env_server.refusal import NAMES, Refusal
 from uniros_env_server.robots.robot import Array, Robot, RobotState
-from uniros_env_server.safety import Decision
+from uniros_env_server.safety.gate import Decision
+from uniros_env_server.safety.refusal import NAMES, Refusal
+from uniros_env_server.timing.clock import Decide, Outcome, Timing
+from uniros_env_server.timing.grid import Grid, Rates
+from uniros_env_server.timing.loop_record import LoopRecord
 from uniros_msgs.errors import Closed, RobotFault
 
 TROUBLE = {Refusal.ESTOP: "the emergency stop is in force: call env/clear_estop when it is safe",

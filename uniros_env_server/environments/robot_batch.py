@@ -9,10 +9,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from uniros_env_server import tasks
-from uniros_env_server.assembly import ArmConfig, make_gate, make_targets
-from uniros_env_server.robot_vector_env import RobotTaskVectorEnv
+from uniros_env_server.environments.assembly import ArmConfig, make_gate, make_targets
+from uniros_env_server.environments.robot_vector_env import RobotTaskVectorEnv
+from uniros_env_server.environments.row_layout import RowLayout
 from uniros_env_server.robots.mujoco import MujocoRobot
-from uniros_env_server.row_layout import RowLayout
 from uniros_msgs.errors import StartFailed
 
 

@@ -16,14 +16,14 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from uniros_env_server.kinematics import Kinematics
-from uniros_env_server.refusal import NAMES
-from uniros_env_server.robot_env import Snapshot
+from uniros_env_server.environments.robot_env import Snapshot
+from uniros_env_server.environments.row_goals import RowGoals
+from uniros_env_server.environments.row_layout import RowLayout
+from uniros_env_server.environments.targets import Targets
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.robot import Array, RobotState
-from uniros_env_server.row_goals import RowGoals
-from uniros_env_server.row_layout import RowLayout
-from uniros_env_server.safety import Codes, SafetyGate
-from uniros_env_server.targets import Targets
+from uniros_env_server.safety.gate import Codes, SafetyGate
+from uniros_env_server.safety.refusal import NAMES
 from uniros_env_server.tasks.relabel import compute_reward
 from uniros_env_server.tasks.task import Task, View
 from uniros_msgs.errors import Closed, InvalidAction, InvalidObservation, ResetNeeded

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from uniros_env_server.loop_record import LoopRecord
-from uniros_env_server.refusal import NAMES
 from uniros_env_server.robots.robot import Array, Robot, RobotState
-from uniros_env_server.safety import Decision
+from uniros_env_server.safety.gate import Decision
+from uniros_env_server.safety.refusal import NAMES
+from uniros_env_server.timing.loop_record import LoopRecord
 from uniros_msgs.errors import Closed
 
 Decide = Callable[[RobotState, float, float], Decision]  # from the measured state, its age and the time left (s)

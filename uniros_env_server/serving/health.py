@@ -7,8 +7,8 @@ from typing import Any
 import rospy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from uniros_env_server.lease import Lease
-from uniros_env_server.periodic import every
+from uniros_env_server.serving.lease import Lease
+from uniros_env_server.serving.periodic import every
 
 PERIOD = 0.5  # s
 RATE_SHARE = 0.95  # of the rate that the loop should have, for it to be in order

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from uniros_env_server.collision import CollisionModel
 from uniros_env_server.robots.model import Array, RobotModel
+from uniros_env_server.safety.collision import CollisionModel
 from uniros_env_server.tasks.task import Workspace
 
 Flags = NDArray[np.bool_]

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uniros_env_server.clock import Clock, LockStepClock
-from uniros_env_server.homing import Homing
-from uniros_env_server.kinematics import Kinematics
+from uniros_env_server.environments.homing import Homing
+from uniros_env_server.environments.robot_env import RobotGoalEnv, RobotTaskEnv
+from uniros_env_server.environments.targets import JointDeltas, Targets, ToolDeltas
 from uniros_env_server.planning.planner import make_planner
-from uniros_env_server.real_time import Rates, RealTimeClock
-from uniros_env_server.robot_env import RobotGoalEnv, RobotTaskEnv
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.model import RobotModel, load_model
 from uniros_env_server.robots.mujoco import MujocoRobot
-from uniros_env_server.safety import SafetyGate, SafetyLimits
-from uniros_env_server.targets import JointDeltas, Targets, ToolDeltas
+from uniros_env_server.safety.gate import SafetyGate, SafetyLimits
 from uniros_env_server.tasks.task import Task
+from uniros_env_server.timing.clock import Clock, LockStepClock
+from uniros_env_server.timing.real_time import Rates, RealTimeClock
 
 CYCLE_TIMES = (0.04, 2.0)  # s
 ACTION_TYPES = ("joint", "ee")
@@ -65,8 +65,8 @@ def assemble(config: ArmConfig, task: Task, goal: bool, render_mode: str | None)
 def assemble_real(config: ArmConfig, task: Task, goal: bool, render_mode: str | None, connection: Connection
                   ) -> RobotTaskEnv:
     """The environment of an arm behind a driver, in a ROS node. Raises RobotFault when no driver appears."""
-    from uniros_env_server.consent import forbidden  # they need ROS, a simulation does not
     from uniros_env_server.robots.ros_control import Patience, RosControlRobot, Topics
+    from uniros_env_server.safety.consent import forbidden  # they need ROS, a simulation does not
 
     gate = make_gate(config, "real")
     limits, rates = gate.limits, _rates(config, gate)

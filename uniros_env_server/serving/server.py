@@ -19,13 +19,14 @@ import rospy
 from actionlib_msgs.msg import GoalStatus
 from std_srvs.srv import Trigger, TriggerRequest, TriggerResponse
 
-from uniros_env_server.actions import ActionServer, Goal
-from uniros_env_server.describe import describe
-from uniros_env_server.lease import Lease
-from uniros_env_server.remote import Remote
-from uniros_env_server.session import Answer, Session
+from uniros_env_server.serving.actions import ActionServer, Goal
+from uniros_env_server.serving.describe import describe
+from uniros_env_server.serving.journal import Journal
+from uniros_env_server.serving.lease import Lease
+from uniros_env_server.serving.remote import Remote
+from uniros_env_server.serving.session import Answer, Session
 from uniros_msgs.errors import Cancelled, MalformedData, Timeout, UnirosError
-from uniros_msgs.msg import Error, ResetAction, ResetFeedback, ResetGoal, StepAction
+from uniros_msgs.msg import Error, ResetAction, ResetFeedback, ResetGoal, StepAction, TransitionBatch
 from uniros_msgs.srv import (
     Acquire,
     AcquireRequest,
@@ -40,6 +41,8 @@ from uniros_msgs.srv import (
     ReleaseRequest,
     ReleaseResponse,
 )
+from uniros_msgs.topics import Outlet
+from uniros_msgs.transitions import ABANDONED
 
 log = logging.getLogger("rosout")
 CALL_DEADLINE = 60.0  # s a service call may wait for the environment's thread
@@ -53,9 +56,10 @@ class EnvServer:
     def __init__(self, env: gymnasium.Env | gymnasium.vector.VectorEnv, env_id: str, check_observations: bool = False):
         self.env = env
         self.lease = Lease()
-        self.session = Session(env, self.lease, check_observations)
-        self._remote = Remote(env)
         self._description = describe(env, env_id)
+        self.journal = self._open_journal()
+        self.session = Session(env, self.lease, check_observations, self.journal)
+        self._remote = Remote(env)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._running: Goal | None = None
         self._reset = ActionServer("env/reset", ResetAction, self._queued(self._do_reset), self._cancel)
@@ -73,6 +77,7 @@ class EnvServer:
             for job in iter(self._jobs.get, None):
                 job()
         finally:
+            self.journal.close(ABANDONED)
             self.env.close()
 
     # --- actions ------------------------------------------------------------------------------------------------------
@@ -97,6 +102,13 @@ class EnvServer:
             if goal.cancelled and answer.status in (GoalStatus.SUCCEEDED, GoalStatus.ABORTED):
                 answer = answer._replace(status=GoalStatus.PREEMPTED)
         goal.finish(answer.status, answer.body, answer.text, patient=not self.lease.holder)
+        self.session.settle()
+
+    def _open_journal(self) -> Journal:
+        self._transitions = Outlet("env/transitions", TransitionBatch)
+        num_envs = self.env.num_envs if isinstance(self.env, gymnasium.vector.VectorEnv) else 0
+        return Journal(self._description.env_id, self._description.spec_hash, rospy.get_param("~domain", ""), num_envs,
+                       lambda: bool(self._transitions.subscribers()), self._transitions.send)
 
     def _failure(self, goal: Goal, error: UnirosError, status: int) -> Answer:
         return self.session.failure(status, error, is_reset=goal.server is self._reset)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from uniros_env_server.clock import Outcome
 from uniros_env_server.planning.planner import Planner
 from uniros_env_server.planning.trajectory import Trajectory
-from uniros_env_server.real_time import RealTimeClock
-from uniros_env_server.refusal import NAMES
 from uniros_env_server.robots.robot import Array, RobotState
-from uniros_env_server.safety import Decision, SafetyGate
+from uniros_env_server.safety.gate import Decision, SafetyGate
+from uniros_env_server.safety.refusal import NAMES
+from uniros_env_server.timing.clock import Outcome
+from uniros_env_server.timing.real_time import RealTimeClock
 from uniros_msgs.errors import Cancelled, MotionNotAllowed, RobotFault
 
 Progress = Callable[[float, str], None]  # share done, what the robot is doing

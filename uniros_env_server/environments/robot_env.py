@@ -11,15 +11,15 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
-from uniros_env_server.clock import Clock, Outcome, Timing
-from uniros_env_server.homing import Homing, Progress
-from uniros_env_server.kinematics import Kinematics
-from uniros_env_server.refusal import NAMES
+from uniros_env_server.environments.homing import Homing, Progress
+from uniros_env_server.environments.targets import Targets
+from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.robot import Array, RobotState
-from uniros_env_server.safety import Decision, SafetyGate
-from uniros_env_server.targets import Targets
+from uniros_env_server.safety.gate import Decision, SafetyGate
+from uniros_env_server.safety.refusal import NAMES
 from uniros_env_server.tasks.relabel import compute_reward
 from uniros_env_server.tasks.task import Task, View
+from uniros_env_server.timing.clock import Clock, Outcome, Timing
 from uniros_msgs.errors import InvalidAction, InvalidObservation, ResetNeeded
 
 if TYPE_CHECKING:

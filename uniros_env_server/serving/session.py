@@ -16,7 +16,8 @@ import gymnasium
 import numpy as np
 from actionlib_msgs.msg import GoalStatus
 
-from uniros_env_server.lease import Lease
+from uniros_env_server.serving.journal import Journal
+from uniros_env_server.serving.lease import Lease
 from uniros_msgs import codec, spaces, wire
 from uniros_msgs.errors import (
     EnvironmentFailed,
@@ -52,9 +53,12 @@ class Answer(NamedTuple):
 class Session:
     """Applies resets and steps to one environment, or to a batch of them, each exactly once."""
 
-    def __init__(self, env: gymnasium.Env | gymnasium.vector.VectorEnv, lease: Lease, check_observations: bool = False):
+    def __init__(self, env: gymnasium.Env | gymnasium.vector.VectorEnv, lease: Lease, check_observations: bool = False,
+                 journal: Journal | None = None):
         self.env = env
         self.lease = lease
+        self.journal = journal
+        self._unsettled: Callable[[Journal], None] | None = None  # what the journal has not been told yet
         self.episode = 0
         self.step_count = 0
         self.phase = Phase.EMPTY
@@ -87,7 +91,10 @@ class Session:
             reply = wire.ResetReply(wire.OK, episode, observation, info, self._read_stamps())
             self._stored = Answer(GoalStatus.SUCCEEDED, wire.pack_reset_reply(reply))
             self.phase = Phase.RUNNING
+            self._unsettled = lambda journal: journal.begin(episode, goal.seed, options, observation, info,
+                                                            reply.stamps)
         except Exception as error:  # noqa: BLE001 - whatever user code raises
+            self._unsettled = Journal.fail
             self._stored = self._failed_reset(GoalStatus.ABORTED, _from_inside(error))
         return self._stored
 
@@ -115,13 +122,22 @@ class Session:
                 wire.OK, episode, step, observation, reward, terminated, truncated, info, self._read_stamps()
             )
             self._stored = Answer(GoalStatus.SUCCEEDED, wire.pack_step_reply(reply))
+            self._unsettled = lambda journal: journal.add(action, observation, reward, terminated, truncated, info,
+                                                          reply.stamps)
         except InvalidAction as error:  # a robot found more wrong with it than its space could tell; nothing moved
             self.step_count = step - 1
             return self._failed_step(GoalStatus.REJECTED, _refusal(error))
         except Exception as error:  # noqa: BLE001 - whatever user code raises
             self.phase = Phase.BROKEN
+            self._unsettled = Journal.fail
             self._stored = self._failed_step(GoalStatus.ABORTED, _from_inside(error))
         return self._stored
+
+    def settle(self) -> None:
+        """What can wait until the answer has left: tell the journal of the last reset or step."""
+        tell, self._unsettled = self._unsettled, None
+        if tell and self.journal:
+            tell(self.journal)
 
     # --- the rules ----------------------------------------------------------------------------------------------------
 

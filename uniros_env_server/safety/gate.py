@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uniros_env_server.clearance import Needs, PathClearance
 from uniros_env_server.data import load_yaml
-from uniros_env_server.refusal import Refusal
 from uniros_env_server.robots.model import RobotModel
 from uniros_env_server.robots.robot import Array, RobotState
+from uniros_env_server.safety.clearance import Needs, PathClearance
+from uniros_env_server.safety.refusal import Refusal
 from uniros_env_server.tasks.task import Workspace
 
 Codes = NDArray[np.int8]

@@ -18,7 +18,7 @@ import rospy
 from actionlib_msgs.msg import GoalID, GoalStatus, GoalStatusArray
 from std_msgs.msg import Header
 
-from uniros_env_server.periodic import every
+from uniros_env_server.serving.periodic import every
 from uniros_msgs import wire
 from uniros_msgs.topics import Inlet, Outlet
 

@@ -1,0 +1,1 @@
+"""Safety: what stands between every command and every robot, in simulation too."""

@@ -1,0 +1,1 @@
+"""Time: lock-step and real-time clocks, and the record of how well they kept it."""
