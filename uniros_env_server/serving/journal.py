@@ -29,7 +29,8 @@ class Journal:
 
     def __init__(self, env_id: str, spec_hash: str, domain: str, num_envs: int, wanted: Callable[[], bool],
                  send: Sink) -> None:
-        self._origin = {"env_id": env_id, "spec_hash": spec_hash, "domain": domain, "num_envs": num_envs}
+        self._origin: dict[str, Any] = {"env_id": env_id, "spec_hash": spec_hash, "domain": domain,
+                                        "num_envs": num_envs}
         self._wanted, self._sinks = wanted, [send]
         self.sequence = 0  # transitions so far
         self.policy = ""  # version of the policy that acts, for what is noted from now on
