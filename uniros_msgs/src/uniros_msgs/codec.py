@@ -23,14 +23,19 @@ from typing import TYPE_CHECKING, Any
 from uniros_msgs.errors import MalformedData
 from uniros_msgs.flatten import flatten
 from uniros_msgs.layout import F32, F64, I64, TEXT, Opaque
-from uniros_msgs.msg import Data
 from uniros_msgs.plan import Plan, plan_of
 from uniros_msgs.sources import LETTERS, WIDTHS, read_texts
 
 if TYPE_CHECKING:  # at run time this must stay Python 3.8
     from collections.abc import Sequence
 
+    from uniros_msgs.msg import Data
     from uniros_msgs.sources import Buffer
+else:
+    try:
+        from uniros_msgs.msg import Data
+    except ImportError:  # without ROS there are no messages to make: dumps and loads do without
+        Data = None
 
 __all__ = ["MalformedData", "Opaque", "decode", "dumps", "encode", "loads", "pack", "unpack"]
 

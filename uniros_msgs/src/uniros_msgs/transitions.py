@@ -1,7 +1,8 @@
-"""The bytes of a `uniros_msgs/TransitionBatch`, and what is in them. Needs no ROS installation but for the messages.
+"""The bytes of a `uniros_msgs/TransitionBatch`, and what is in them. Needs no ROS installation.
 
     pack(batch) -> bytes        byte for byte what genpy would write
     unpack(buffer) -> Transitions
+    head(buffer) -> Head        what a batch is about, without its numbers: costs some microseconds
 
 Of T transitions, `observation`, `info` and `stamps` hold T + 1 rows, the first of which the first action was chosen in;
 `action`, `reward`, `terminated` and `truncated` hold T. Of a batch of N environments a row holds N of everything.
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,6 +68,23 @@ class Transitions:
         return unstack(self.info)
 
 
+class Head(NamedTuple):
+    """The beginning of a batch; fields as in uniros_msgs/TransitionBatch."""
+
+    sent: float  # s since the epoch
+    env_id: str
+    spec_hash: str
+    domain: str
+    num_envs: int
+    sequence: int
+    episode: int
+    step: int
+    count: int
+    end: str
+    policy: str
+    size: int  # bytes of all this
+
+
 def pack(batch: Transitions) -> bytes:
     """A serialised `TransitionBatch`."""
     secs = int(batch.sent)
@@ -92,6 +110,14 @@ def unpack(buffer: bytes, at: int = 0) -> Transitions:
     return unpack_from(buffer, at)[0]
 
 
+def head(buffer: bytes, at: int = 0) -> Head:
+    """What the batch that starts at `at` is about. Raises MalformedData when the buffer holds no TransitionBatch."""
+    try:
+        return _head(buffer, at)
+    except (struct.error, UnicodeDecodeError) as error:
+        raise MalformedData(f"expected a uniros_msgs/TransitionBatch: {error}") from error
+
+
 def unpack_from(buffer: bytes, at: int = 0) -> tuple[Transitions, int]:
     """As `unpack`, and where the message ends."""
     try:
@@ -100,26 +126,31 @@ def unpack_from(buffer: bytes, at: int = 0) -> tuple[Transitions, int]:
         raise MalformedData(f"expected a uniros_msgs/TransitionBatch: {error}") from error
 
 
-def _unpack(buffer: bytes, at: int) -> tuple[Transitions, int]:
-    _, secs, nsecs, frame = _HEADER.unpack_from(buffer, at)
-    at += _HEADER.size + frame
-    (env_id, at), (spec_hash, at), (domain, at) = _texts(buffer, at, 3)
-    num_envs, sequence, episode, step, count = _NUMBERS.unpack_from(buffer, at)
+def _head(buffer: bytes, start: int) -> Head:
+    _, secs, nsecs, frame = _HEADER.unpack_from(buffer, start)
+    (env_id, at), (spec_hash, at), (domain, at) = _texts(buffer, start + _HEADER.size + frame, 3)
+    numbers = _NUMBERS.unpack_from(buffer, at)
     (end, at), (policy, at) = _texts(buffer, at + _NUMBERS.size, 2)
+    return Head(secs + nsecs * 1e-9, env_id, spec_hash, domain, *numbers, end, policy, at - start)
+
+
+def _unpack(buffer: bytes, at: int) -> tuple[Transitions, int]:
+    about = _head(buffer, at)
+    at += about.size
     seed, at = _read(buffer, at, np.dtype("<i8"))
     options, at = codec.loads(buffer, at)
     observation, at = codec.loads(buffer, at)
     action, at = codec.loads(buffer, at)
-    shape = (count, num_envs) if num_envs else (count,)
+    shape = (about.count, about.num_envs) if about.num_envs else (about.count,)
     reward, at = _read(buffer, at, np.dtype("<f8"), shape)
     terminated, at = _read(buffer, at, np.dtype(np.bool_), shape)
     truncated, at = _read(buffer, at, np.dtype(np.bool_), shape)
     info, at = codec.loads(buffer, at)
     stamps, at = _read(buffer, at, STAMP)
     settings, at = codec.loads(buffer, at)
-    return Transitions(episode, step, count, observation, action, reward, terminated, truncated, info, stamps, env_id,
-                       spec_hash, domain, num_envs, sequence, end, policy, seed.tolist(), options, settings,
-                       secs + nsecs * 1e-9), at
+    return Transitions(about.episode, about.step, about.count, observation, action, reward, terminated, truncated, info,
+                       stamps, about.env_id, about.spec_hash, about.domain, about.num_envs, about.sequence, about.end,
+                       about.policy, seed.tolist(), options, settings, about.sent), at
 
 
 def stamps_of(rows: list[Any]) -> np.ndarray:
