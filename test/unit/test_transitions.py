@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from uniros_env_server.serving.journal import MOST, Journal
+from uniros_env_server.serving.journal import LARGEST, MOST, Journal
 from uniros_msgs import wire
 from uniros_msgs.columns import numbers, stack, unstack
 from uniros_msgs.errors import MalformedData
 from uniros_msgs.msg import TransitionBatch
-from uniros_msgs.transitions import Transitions, pack, seconds, unpack
+from uniros_msgs.transitions import Transitions, head, pack, seconds, unpack
 
 ROWS = [
     [np.arange(3, dtype=np.float32) + n for n in range(4)],
@@ -59,7 +59,8 @@ class Heard:
     def __init__(self, num_envs=0, wanted=True):
         self.batches: list[Transitions] = []
         self.bodies: list[bytes] = []
-        self.journal = Journal("Task-v0", "abc", "sim", num_envs, lambda: wanted, self._hear)
+        self.wanted = wanted
+        self.journal = Journal("Task-v0", "abc", "sim", num_envs, lambda: self.wanted, self._hear)
 
     def _hear(self, body):
         self.bodies.append(body)
@@ -149,6 +150,85 @@ def test_a_batch_of_environments_has_a_row_for_all_of_them():
     assert batch.reward.tolist() == [[0, 0.5], [1, 0.5]]
     assert batch.terminated.tolist() == [[False, False], [True, False]]
     assert batch.observations().shape == (3, 2, 5)
+
+
+def test_who_comes_in_the_middle_gets_the_rest():
+    heard = Heard(num_envs=2, wanted=False)
+    heard.journal.begin(1, [], None, np.zeros((2, 5)), {}, wire.Stamps())
+
+    def step(n):
+        heard.journal.add(np.zeros((2, 1)), np.full((2, 5), n), np.zeros(2), *[np.zeros(2, bool)] * 2, {},
+                          wire.Stamps())
+
+    heard.journal.change({"gravity": 1.0})
+    heard.journal.change({"latency": 0.1})
+    step(1)
+    heard.wanted = True
+    for n in range(2, 5):
+        step(n)
+    heard.journal.close("abandoned")
+    batch, = heard.batches
+    assert (batch.step, batch.count, batch.sequence) == (3, 2, 2)
+    assert batch.observations()[:, 0, 0].tolist() == [2, 3, 4]
+    assert batch.settings == [[3, {"gravity": 1.0, "latency": 0.1}]]
+
+
+def test_when_nobody_is_left_it_only_counts():
+    heard = Heard()
+    heard.episode(1, 3)
+    heard.wanted = False
+    heard.episode(2, 3)
+    heard.episode(3, 3)
+    heard.wanted = True
+    heard.episode(4, 3)
+    assert [(b.episode, b.sequence, b.count) for b in heard.batches] == [(1, 0, 3), (4, 9, 3)]
+
+
+def test_a_change_after_the_last_step_belongs_to_the_next_episode():
+    heard = Heard()
+    heard.episode(1, 2, done=False)
+    heard.journal.change({"gravity": 2.0})
+    heard.episode(2, 1)
+    assert [b.settings for b in heard.batches] == [[], [[1, {"gravity": 2.0}]]]
+
+
+def test_batches_stay_small():
+    heard = Heard()
+    image = np.zeros(LARGEST // 3, np.uint8)
+    heard.journal.begin(1, [], None, image, {}, wire.Stamps())
+    for _ in range(5):
+        heard.journal.add(0, image, 0.0, False, False, {}, wire.Stamps())
+    assert [b.count for b in heard.batches] == [2, 2]
+    heard = Heard(num_envs=MOST // 2)
+    rows = np.zeros((MOST // 2, 3))
+    heard.journal.begin(1, [], None, rows, {}, wire.Stamps())
+    for _ in range(5):
+        heard.journal.add(rows, rows, rows[:, 0], rows[:, 0] > 0, rows[:, 0] > 0, {}, wire.Stamps())
+    assert [b.count for b in heard.batches] == [2, 2]
+
+
+def test_odd_values_harm_nobody(caplog):
+    heard = Heard()
+    endless = {}
+    endless["again"] = endless
+    heard.journal.begin(1, [], None, np.zeros(2), endless, wire.Stamps())
+    heard.journal.add(0, np.zeros(2), np.ones(1), np.array([True]), False, {}, wire.Stamps())
+    assert "contains itself" in heard.batches[0].infos()[0].text
+    heard.journal.begin(2, [], None, np.zeros(2), {}, wire.Stamps())
+    heard.journal.add(0, np.zeros(2), "much", True, False, {}, wire.Stamps())
+    heard.journal.begin(3, [], None, np.zeros(2), {}, wire.Stamps())
+    heard.journal.add(0, np.zeros(2), 2, True, False, {}, wire.Stamps())
+    assert [b.sequence for b in heard.batches] == [0, 2]
+    assert "cannot be recorded" in caplog.text
+
+
+def test_the_head_of_a_batch_is_read_alone():
+    heard = Heard()
+    heard.episode(7, 3)
+    about = head(heard.bodies[0])
+    assert (about.env_id, about.episode, about.step, about.count, about.end) == ("Task-v0", 7, 1, 3, "done")
+    with pytest.raises(MalformedData, match="TransitionBatch"):
+        head(heard.bodies[0][:40])
 
 
 def test_what_is_no_batch_is_refused():

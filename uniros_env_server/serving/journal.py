@@ -5,26 +5,29 @@ Whoever steps the environment notes each reset and step; noting costs little, be
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from uniros_msgs import wire
+from uniros_msgs import codec, wire
 from uniros_msgs.columns import stack
 from uniros_msgs.transitions import ABANDONED, DONE, FAILED, GOES_ON, Transitions, pack, stamps_of
 
 LONGEST = 1.0  # s that a transition waits to be sent
 MOST = 1000  # transitions in a batch
+LARGEST = 4 << 20  # bytes of observations in a batch
 
 Sink = Callable[[bytes], None]
+log = logging.getLogger("rosout")
 
 
 class Journal:
     """Of one environment or a batch (`num_envs` of them, 0 for one). One thread notes; sinks are called in it.
 
-    `wanted` is asked at each reset: an episode that nobody wants is only counted.
+    What nobody wants is only counted: `wanted` is asked until somebody does, and again whenever a batch is due.
     """
 
     def __init__(self, env_id: str, spec_hash: str, domain: str, num_envs: int, wanted: Callable[[], bool],
@@ -34,13 +37,15 @@ class Journal:
         self._wanted, self._sinks = wanted, [send]
         self.sequence = 0  # transitions so far
         self.policy = ""  # version of the policy that acts, for what is noted from now on
-        self._keeping = False
         self._over = True
         self._episode, self._step = 0, 0
         self._seed: list[int] = []
         self._options: Any = None
-        self._settings: list[Any] = []
+        self._values: dict[str, Any] = {}  # of all settings that were ever changed
+        self._settings: list[Any] = []  # [step, values] of those changes that have not been sent yet
         self._since = 0.0  # monotonic s
+        self._most = MOST  # steps in a batch
+        self._complained = False
         self._clear()
 
     def also(self, sink: Sink) -> Callable[[], None]:
@@ -51,32 +56,31 @@ class Journal:
     def begin(self, episode: int, seed: list[int], options: Any, observation: Any, info: dict[str, Any],
               stamps: wire.Stamps) -> None:
         """Note a reset; an episode that goes on has been abandoned."""
-        if self._actions or not self._over:
+        if not self._over:
             self.close(ABANDONED)
+        known = bool(self._observations)
         self._clear()
         self._settings = [[1, values] for _, values in self._settings]  # changed since the last episode's last step
         self._episode, self._step, self._over = episode, 0, False
         self._seed, self._options = list(seed), options
-        self._keeping = len(self._sinks) > 1 or self._wanted()
-        self._since = time.monotonic()
-        if self._keeping:
-            self._note(observation, info, stamps)
+        if self._is_wanted():
+            self._start(observation, info, stamps, known)
 
     def add(self, action: Any, observation: Any, reward: Any, terminated: Any, truncated: Any, info: dict[str, Any],
             stamps: wire.Stamps) -> None:
         """Note a step."""
         self.sequence += 1
         self._step += 1
-        if not self._keeping:
-            self._over = self._over or bool(np.any(terminated) or np.any(truncated))
-            return
-        self._actions.append(own(action))
-        self._scalars.append((reward, terminated, truncated))
-        self._note(observation, info, stamps)
-        if not self._origin["num_envs"] and (terminated or truncated):
-            self.close(DONE)
-        elif len(self._actions) >= MOST or time.monotonic() - self._since > LONGEST:
-            self._send(GOES_ON)
+        done = not self._origin["num_envs"] and (_true(terminated) or _true(truncated))
+        if self._observations:
+            self._actions.append(own(action))
+            self._scalars.append((reward, terminated, truncated))
+            self._note(observation, info, stamps)
+            if done or len(self._actions) >= self._most or time.monotonic() - self._since > LONGEST:
+                self._send(DONE if done else GOES_ON)
+        elif not done and self._is_wanted():
+            self._start(observation, info, stamps, known=False)
+        self._over = self._over or done
 
     def fail(self) -> None:
         """Note that the episode broke off with an error."""
@@ -85,13 +89,28 @@ class Journal:
 
     def change(self, values: dict[str, Any]) -> None:
         """Note that settings were changed, which counts from the next step on."""
+        self._values |= values
         self._settings.append([self._step + 1, values])
+        if not self._observations:  # nobody is told of changes one by one
+            self._settings = [[self._step + 1, dict(self._values)]]
 
     def close(self, end: str) -> None:
         """The episode is over: send the rest of it."""
-        if self._keeping and (self._actions or self._step):
+        if self._observations and self._step:
             self._send(end)
         self._over = True
+
+    def _is_wanted(self) -> bool:
+        return len(self._sinks) > 1 or self._wanted()
+
+    def _start(self, observation: Any, info: dict[str, Any], stamps: wire.Stamps, known: bool) -> None:
+        """Keep rows from this one on. known: who wants them has been told the settings."""
+        if self._values and not known:
+            self._settings = [[self._step + 1, dict(self._values)]]
+        self._since = time.monotonic()
+        self._note(observation, info, stamps)
+        rows = max(1, LARGEST // (1 + _size(self._observations[0])))
+        self._most = min(rows, max(1, MOST // (self._origin["num_envs"] or 1)))
 
     def _note(self, observation: Any, info: dict[str, Any], stamps: wire.Stamps) -> None:
         self._observations.append(own(observation))
@@ -99,23 +118,39 @@ class Journal:
         self._stamps.append(stamps)
 
     def _send(self, end: str) -> None:
+        """Hand what there is to those who want it; the last row begins the next batch."""
+        last = self._observations[-1], self._infos[-1], self._stamps[-1]
+        wanted = self._is_wanted()
+        if wanted and (body := self._packed(end)):
+            for sink in self._sinks:
+                sink(body)
+        self._clear()
+        self._settings = [change for change in self._settings if change[0] > self._step]
+        if wanted:
+            for rows, row in zip((self._observations, self._infos, self._stamps), last):
+                rows.append(row)
+            self._since = time.monotonic()
+
+    def _packed(self, end: str) -> bytes:
+        """The batch as bytes; none where the environment gave something as a reward that is no number."""
         count = len(self._actions)
         columns = list(zip(*self._scalars)) or [(), (), ()]
-        reward, terminated, truncated = (np.array(column, kind) for column, kind in zip(columns, (float, bool, bool)))
-        batch = Transitions(
+        num_envs = self._origin["num_envs"]
+        shape = (count, num_envs) if num_envs else (count,)
+        try:
+            reward, terminated, truncated = (np.array(column, kind).reshape(shape)
+                                             for column, kind in zip(columns, (float, bool, bool)))
+        except (TypeError, ValueError) as error:
+            if not self._complained:
+                log.warning("transitions of %s cannot be recorded: %s", self._origin["env_id"], error)
+            self._complained = True
+            return b""
+        return pack(Transitions(
             self._episode, self._step - count + 1, count, stack(self._observations),
             stack(self._actions) if count else ("rows", []), reward, terminated, truncated, stack(self._infos),
             stamps_of(self._stamps), sequence=self.sequence - count, end=end, policy=self.policy, seed=self._seed,
-            options=self._options, settings=self._settings, sent=time.time(), **self._origin)
-        body = pack(batch)
-        for sink in self._sinks:
-            sink(body)
-        last = self._observations[-1], self._infos[-1], self._stamps[-1]
-        self._clear()
-        self._settings = []
-        for rows, row in zip((self._observations, self._infos, self._stamps), last):
-            rows.append(row)
-        self._since = time.monotonic()
+            options=self._options, settings=[change for change in self._settings if change[0] <= self._step],
+            sent=time.time(), **self._origin))
 
     def _clear(self) -> None:
         self._observations: list[Any] = []
@@ -125,13 +160,33 @@ class Journal:
         self._stamps: list[wire.Stamps] = []
 
 
+def _true(flag: Any) -> bool:
+    return flag if type(flag) is bool else bool(np.any(flag))
+
+
 def own(value: Any) -> Any:
     """`value` with arrays of its own: an environment may write its next observation into the same memory."""
+    try:
+        return _own(value)
+    except RecursionError:
+        return codec.Opaque(type(value).__qualname__, "contains itself, or is nested too deeply to be recorded")
+
+
+def _own(value: Any) -> Any:
     kind = type(value)
     if kind is np.ndarray:
         return value.copy()
     if kind is dict:
-        return {key: own(inner) for key, inner in value.items()}
+        return {key: _own(inner) for key, inner in value.items()}
     if kind is tuple or kind is list:
-        return kind(map(own, value))
+        return kind(map(_own, value))
     return value
+
+
+def _size(value: Any) -> int:
+    """Bytes of the arrays in an observation."""
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    if isinstance(value, (tuple, list)):
+        return sum(map(_size, value))
+    return getattr(value, "nbytes", 8)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +68,8 @@ class Transitions:
         return unstack(self.info)
 
 
-class Head(NamedTuple):
+@dataclass(frozen=True)
+class Head:
     """The beginning of a batch; fields as in uniros_msgs/TransitionBatch."""
 
     sent: float  # s since the epoch
@@ -129,9 +130,10 @@ def unpack_from(buffer: bytes, at: int = 0) -> tuple[Transitions, int]:
 def _head(buffer: bytes, start: int) -> Head:
     _, secs, nsecs, frame = _HEADER.unpack_from(buffer, start)
     (env_id, at), (spec_hash, at), (domain, at) = _texts(buffer, start + _HEADER.size + frame, 3)
-    numbers = _NUMBERS.unpack_from(buffer, at)
+    num_envs, sequence, episode, step, count = _NUMBERS.unpack_from(buffer, at)
     (end, at), (policy, at) = _texts(buffer, at + _NUMBERS.size, 2)
-    return Head(secs + nsecs * 1e-9, env_id, spec_hash, domain, *numbers, end, policy, at - start)
+    return Head(secs + nsecs * 1e-9, env_id, spec_hash, domain, num_envs, sequence, episode, step, count, end, policy,
+                at - start)
 
 
 def _unpack(buffer: bytes, at: int) -> tuple[Transitions, int]:
