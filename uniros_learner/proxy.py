@@ -166,7 +166,14 @@ class GymProxy(RosEnv):
     """An environment on a master of its own or another, as a `gymnasium.Env`; a worker process holds its connection."""
 
     def __init__(self, task: Task, **timeouts: float):
+        self._origin = task, timeouts
         super().__init__(WorkerLink(task), **timeouts)
+
+    def again(self) -> GymProxy:
+        """Close this one, and return a new one made or connected in the same way. Raises as `make` and `connect` do."""
+        self.close()
+        task, timeouts = self._origin
+        return type(self)(task, **timeouts)
 
 
 class VectorProxy(RosVectorEnv):
