@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from gymnasium.envs.registration import EnvSpec
@@ -20,6 +21,10 @@ STEP_TIMEOUT = 10.0  # s
 RESET_TIMEOUT = 60.0  # s; a real arm plans its way home
 CALL_TIMEOUT = 30.0  # s
 
+Meanwhile = Callable[[int, Callable[[float], bool]], None]
+"""Called after a step was sent, with its number in the episode (from 1) and a function that waits so many seconds for
+the answer and says whether it has come. Shall return when that is so, or earlier."""
+
 
 class Dialogue:
     """Over a link, which is closed when the server does not even describe itself. Not for two threads at once."""
@@ -31,6 +36,7 @@ class Dialogue:
         self._episode, self._step = link.episode, 0
         self._running = False
         self._begun: tuple[int, bytes] | None = None  # the number and payload of a step that is under way
+        self.meanwhile: Meanwhile | None = None  # what to do while a step is waited for
         try:
             answer = link.request(Op.DESCRIBE, serialise(DescribeRequest()), CALL_TIMEOUT)
             self.description: DescribeResponse = DescribeResponse().deserialize(answer)
@@ -56,6 +62,9 @@ class Dialogue:
 
     def step(self, action: Any) -> wire.StepReply:
         """Carry out a step. Raises what the server reports, ResetNeeded, Timeout, ServerDied, ..."""
+        if self.meanwhile:
+            self.begin_step(action)
+            return self.finish_step()
         return self._stepped(self._ask(Op.STEP, self._step_goal(action), self._step_timeout))
 
     def begin_step(self, action: Any) -> None:
@@ -67,6 +76,8 @@ class Dialogue:
         """The second half of `step`: wait for the step that was begun."""
         assert self._begun is not None
         (number, payload), self._begun = self._begun, None
+        if self.meanwhile:
+            self.meanwhile(self._step + 1, lambda patience: self.link.answered(number, patience))
         try:
             answer = self.link.finish(number, self._step_timeout / 2)
         except Timeout:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import gymnasium
 
-from uniros_learner.dialogue import Dialogue, spec_of
+from uniros_learner.dialogue import Dialogue, Meanwhile, spec_of
 from uniros_learner.link import Link
 from uniros_learner.relabel import local_reward
 from uniros_msgs import spaces, wire
@@ -73,6 +73,10 @@ class RosEnv(gymnasium.Env):
         self._link.close()
 
     # --- beyond gymnasium ---------------------------------------------------------------------------------------------
+
+    def while_stepping(self, work: Meanwhile | None) -> None:
+        """Have `work` called whenever a step is waited for; None ends that."""
+        self._dialogue.meanwhile = work
 
     def last_stamps(self) -> wire.Stamps:
         """When the last reset or step touched the world; zeros where the environment has no clock of its own."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import threading
@@ -26,11 +27,17 @@ class Frames:
         self.socket = connection
         self._lock = threading.Lock()
         self._buffer = b""
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
 
     def send(self, op: Op, number: int, payload: bytes) -> None:
         """Raises OSError when the other end is gone."""
         with self._lock:
             self.socket.sendall(_HEAD.pack(len(payload), op, number) + payload)
+
+    def arriving(self, patience: float) -> bool:
+        """Whether a frame, or the end, has at least begun to come; waits for that up to `patience` (s)."""
+        return bool(self._buffer) or bool(self._poll.poll(max(0.0, patience) * 1e3))
 
     def receive(self) -> Frame | None:
         """The next frame; None at the end. Raises BlockingIOError when the socket's own time-out passes without one."""

@@ -42,6 +42,9 @@ class Link(Protocol):
     def begin(self, op: Op, payload: bytes) -> int:
         """Send a request, and return the number to `finish` it by."""
 
+    def answered(self, number: int, patience: float = 0.0) -> bool:
+        """Whether `finish` would return or raise at once; waits for that up to `patience` (s)."""
+
     def finish(self, number: int, timeout: float) -> bytes:
         """The serialised answer. Raises Timeout after `timeout` seconds, or whatever ended the connection.
 

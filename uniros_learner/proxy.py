@@ -89,6 +89,25 @@ class WorkerLink:
             raise self._died() from None
         return number
 
+    def answered(self, number: int, patience: float = 0.0) -> bool:
+        """As `Link.answered`."""
+        deadline = time.monotonic() + patience
+        with self._receiving:
+            while number in self._begun and number not in self._early and not self._closed:
+                if not self._frames.arriving(deadline - time.monotonic()):
+                    return False
+                try:
+                    frame = self._frames.receive()
+                except BlockingIOError:  # the rest of it is still on its way
+                    return False
+                except OSError:
+                    frame = None
+                if frame is None:  # `finish` says why
+                    return True
+                if frame.number in self._begun:
+                    self._early[frame.number] = frame
+        return True
+
     def finish(self, number: int, timeout: float) -> bytes:
         """As `Link.finish`. Raises WorkerDied when the worker ends meanwhile."""
         with self._receiving:

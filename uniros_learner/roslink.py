@@ -142,6 +142,11 @@ class RosLink:
         self.submit(op, payload, waiter)
         return number
 
+    def answered(self, number: int, patience: float = 0.0) -> bool:
+        """As `Link.answered`."""
+        waiter = self._begun.get(number)
+        return waiter is None or waiter.has_answer(patience)
+
     def finish(self, number: int, timeout: float) -> bytes:
         """As `Link.finish`."""
         waiter = self._begun.pop(number, None)
@@ -235,6 +240,12 @@ class _Waiter:
         self.answered = threading.Lock()
         self.answered.acquire()
         self.answer: tuple[Op, bytes] = (Op.FAILED, b"")
+
+    def has_answer(self, patience: float) -> bool:
+        if not self.answered.acquire(timeout=max(0.0, patience)):
+            return False
+        self.answered.release()
+        return True
 
     def __call__(self, kind: Op, payload: bytes) -> None:
         self.answer = kind, payload

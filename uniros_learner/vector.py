@@ -14,7 +14,7 @@ from gymnasium.error import AlreadyPendingCallError, NoAsyncCallError
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from uniros_learner.dialogue import Dialogue, spec_of
+from uniros_learner.dialogue import Dialogue, Meanwhile, spec_of
 from uniros_learner.env import seeds_of
 from uniros_learner.link import Link
 from uniros_msgs import spaces, wire
@@ -112,6 +112,10 @@ class RosVectorEnv(VectorEnv):
             raise ValueError(f"set_attr expects one value, or one for each of {len(chosen)} rows; got {len(each)}")
         for row, value in zip(chosen, each, strict=True):
             self._remote(CallRequest.SET, name, [value, [row]])
+
+    def while_stepping(self, work: Meanwhile | None) -> None:
+        """Have `work` called whenever a step is waited for; None ends that."""
+        self._dialogue.meanwhile = work
 
     def last_stamps(self) -> wire.Stamps:
         """When the last reset or step touched the world; zeros where the batch has no clock of its own."""
