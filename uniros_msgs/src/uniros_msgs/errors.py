@@ -48,6 +48,14 @@ class MalformedData(UnirosError, ValueError):
     """Raised when a message cannot be decoded: bad layout, missing or surplus numbers."""
 
 
+class InvalidPolicy(UnirosError, ValueError):
+    """Raised when a policy cannot be read, does not fit together, or is not meant for the environment."""
+
+
+class Busy(UnirosError):
+    """Raised when an environment is asked for something while a rollout has it."""
+
+
 class UnsupportedSpace(UnirosError, TypeError):
     """Raised when a space is of a class that has no description."""
 
