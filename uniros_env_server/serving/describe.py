@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import platform
+import re
 from typing import Any
 
 import gymnasium
@@ -16,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 
 from uniros_msgs import spaces
 from uniros_msgs.errors import UnsupportedSpace
+from uniros_msgs.msg import Description
 from uniros_msgs.srv import DescribeResponse
 
 _OWN_PROTOCOL = frozenset(("reset", "step", "close", "action_space", "observation_space", "unwrapped", "np_random"))
@@ -48,6 +50,18 @@ def describe(env: gymnasium.Env | VectorEnv, env_id: str) -> DescribeResponse:
     )
     answer.spec_hash = spec_hash(answer)
     return answer
+
+
+def to_message(description: DescribeResponse, domain: str) -> Description:
+    """The same as a message, for a topic and for bags."""
+    same = set(Description.__slots__) & set(DescribeResponse.__slots__)
+    return Description(domain=domain, **{name: getattr(description, name) for name in same})
+
+
+def domain_of(env_id: str) -> str:
+    """sim or real, where the id says so."""
+    found = re.search(r"(Sim|Real)-v\d+$", env_id)
+    return found[1].lower() if found else ""
 
 
 def spec_hash(description: DescribeResponse) -> str:

@@ -20,13 +20,13 @@ from actionlib_msgs.msg import GoalStatus
 from std_srvs.srv import Trigger, TriggerRequest, TriggerResponse
 
 from uniros_env_server.serving.actions import ActionServer, Goal
-from uniros_env_server.serving.describe import describe
+from uniros_env_server.serving.describe import describe, domain_of, to_message
 from uniros_env_server.serving.journal import Journal
 from uniros_env_server.serving.lease import Lease
 from uniros_env_server.serving.remote import Remote
 from uniros_env_server.serving.session import Answer, Session
 from uniros_msgs.errors import Cancelled, MalformedData, Timeout, UnirosError
-from uniros_msgs.msg import Error, ResetAction, ResetFeedback, ResetGoal, StepAction, TransitionBatch
+from uniros_msgs.msg import Description, Error, ResetAction, ResetFeedback, ResetGoal, StepAction, TransitionBatch
 from uniros_msgs.srv import (
     Acquire,
     AcquireRequest,
@@ -68,6 +68,7 @@ class EnvServer:
         rospy.Service("env/release", Release, self._release)
         rospy.Service("env/call", Call, self._call)
         self._offer_estop()
+        self.announce()
         rospy.Service("env/describe", Describe, self._describe)  # last: who finds it finds all the others
         rospy.on_shutdown(lambda: self._jobs.put(None))
 
@@ -105,10 +106,16 @@ class EnvServer:
         self.session.settle()
 
     def _open_journal(self) -> Journal:
+        self._domain = rospy.get_param("~domain", "") or domain_of(self._description.env_id)
+        self._announcement = rospy.Publisher("env/description", Description, queue_size=1, latch=True)
         self._transitions = Outlet("env/transitions", TransitionBatch)
         num_envs = self.env.num_envs if isinstance(self.env, gymnasium.vector.VectorEnv) else 0
-        return Journal(self._description.env_id, self._description.spec_hash, rospy.get_param("~domain", ""), num_envs,
+        return Journal(self._description.env_id, self._description.spec_hash, self._domain, num_envs,
                        lambda: bool(self._transitions.subscribers()), self._transitions.send)
+
+    def announce(self) -> None:
+        """Publish the description for those who record, and for those who come later; again whenever it changes."""
+        self._announcement.publish(to_message(self._description, self._domain))
 
     def _failure(self, goal: Goal, error: UnirosError, status: int) -> Answer:
         return self.session.failure(status, error, is_reset=goal.server is self._reset)
