@@ -115,6 +115,10 @@ class StartFailed(UnirosError, RuntimeError):
     """Raised when a master or node did not come up; the message shows the end of its log."""
 
 
+class BagInUse(UnirosError):
+    """Raised when a bag cannot be read or repaired because it is being recorded."""
+
+
 class RemoteError(UnirosError):
     """Raised for an error of a kind this side does not know."""
 
