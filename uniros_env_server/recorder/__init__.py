@@ -1,0 +1,1 @@
+"""The recorder: every transition that env servers make on a ROS master, in bags."""
