@@ -1,0 +1,66 @@
+"""Listening to every env server of a master, those that come later included."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import rosgraph
+
+from uniros_bringup.xmlrpc import CallFailed, call
+from uniros_env_server.recorder.intake import Intake, Message
+from uniros_env_server.recorder.tally import Tally
+from uniros_msgs.errors import MalformedData
+from uniros_msgs.msg import Description, TransitionBatch
+from uniros_msgs.topics import Inlet
+from uniros_msgs.transitions import head
+
+log = logging.getLogger("rosout")
+KINDS = {kind._type: kind for kind in (TransitionBatch, Description)}
+TOPICS = {"env/transitions": TransitionBatch, "env/description": Description}  # of an env server, in its namespace
+
+
+class Subscriptions:
+    """What comes goes to the intake, and is counted."""
+
+    def __init__(self, intake: Intake, tally: Tally, namespaces: tuple[str, ...] = ()) -> None:
+        """namespaces: of env servers that are expected; of others the first transitions may be missed."""
+        self._intake, self._tally = intake, tally
+        self._inlets: dict[str, Inlet] = {}
+        self.master_seen = time.monotonic()
+        for namespace in namespaces:
+            for name, kind in TOPICS.items():
+                self._listen(f"/{namespace.strip('/')}/{name}", kind)
+
+    def look(self) -> None:
+        """Ask the master for env servers that we do not listen to yet."""
+        try:
+            topics = call(rosgraph.get_master_uri(), "getPublishedTopics", "")
+        except CallFailed:
+            return
+        self.master_seen = time.monotonic()
+        for topic, kind in topics:
+            if kind in KINDS and topic not in self._inlets:
+                self._listen(topic, KINDS[kind])
+
+    def publishers(self) -> int:
+        """Env servers that we hear."""
+        return sum(inlet.publishers() for topic, inlet in self._inlets.items() if topic.endswith("transitions"))
+
+    def _listen(self, topic: str, kind: Any) -> None:
+        receive = self._transitions if kind is TransitionBatch else self._description
+        self._inlets[topic] = Inlet(topic, kind, lambda body, caller: receive(topic, body))
+
+    def _transitions(self, topic: str, body: bytes) -> None:
+        try:
+            about = head(body)
+        except MalformedData as error:
+            log.warning("%s: %s", topic, error)
+            return
+        self._tally.came(topic, about)
+        if not self._intake.put(Message(topic, TransitionBatch, body, time.time(), about)):
+            self._tally.lose(topic, about.count, "dropped")
+
+    def _description(self, topic: str, body: bytes) -> None:
+        self._intake.put(Message(topic, Description, body, time.time()))
