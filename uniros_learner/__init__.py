@@ -14,16 +14,20 @@ from uniros_learner.registration import register_envs
 if TYPE_CHECKING:
     from uniros_learner.api import connect, connect_vec, make, make_vec
     from uniros_learner.env import RosEnv
+    from uniros_learner.multi_task import MultiTaskEnv
+    from uniros_learner.multi_task_goal import MultiTaskGoalEnv
     from uniros_learner.proxy import GymProxy, VectorProxy
     from uniros_learner.vector import RosVectorEnv
     from uniros_msgs import errors
     from uniros_msgs.codec import Opaque
 
-__all__ = ["GymProxy", "Opaque", "RosEnv", "RosVectorEnv", "VectorProxy", "connect", "connect_vec", "errors", "make",
-           "make_vec"]
+__all__ = ["GymProxy", "MultiTaskEnv", "MultiTaskGoalEnv", "Opaque", "RosEnv", "RosVectorEnv", "VectorProxy", "connect",
+           "connect_vec", "errors", "make", "make_vec"]
 
 _HOMES = {
     "GymProxy": "uniros_learner.proxy",
+    "MultiTaskEnv": "uniros_learner.multi_task",
+    "MultiTaskGoalEnv": "uniros_learner.multi_task_goal",
     "Opaque": "uniros_msgs.codec",
     "RosEnv": "uniros_learner.env",
     "RosVectorEnv": "uniros_learner.vector",

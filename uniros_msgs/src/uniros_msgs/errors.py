@@ -107,6 +107,10 @@ class MasterDied(ConnectionFailed):
     """Raised when the ROS master has ended."""
 
 
+class AllDown(ConnectionFailed):
+    """Raised when none of several environments can be used, and none came back in time."""
+
+
 class Closed(ConnectionFailed):
     """Raised when an environment is used after close()."""
 
