@@ -158,13 +158,13 @@ def _unpack(buffer: bytes, at: int) -> tuple[Transitions, int]:
 def stamps_of(rows: list[Any]) -> np.ndarray:
     """`wire.Stamps` (wall times in s) as an array of STAMP."""
     array = np.zeros(len(rows), STAMP)
-    if any(row.commanded or row.measured for row in rows):
-        for name in ("commanded", "measured"):
-            times = np.array([getattr(row, name) for row in rows])
-            array[name][:, 0] = times
-            array[name][:, 1] = (times % 1.0) * 1e9
-        array["observation_age"] = [row.observation_age for row in rows]
-        array["overruns"] = [row.overruns for row in rows]
+    table = np.array(rows, np.float64)
+    if table.any():
+        for number, name in enumerate(("commanded", "measured")):
+            array[name][:, 0] = table[:, number]
+            array[name][:, 1] = table[:, number] % 1.0 * 1e9
+        array["observation_age"] = table[:, 2]
+        array["overruns"] = table[:, 3]
     return array
 
 
