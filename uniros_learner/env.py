@@ -15,8 +15,11 @@ import gymnasium
 from uniros_learner.dialogue import Dialogue, Meanwhile, spec_of
 from uniros_learner.link import Link
 from uniros_learner.relabel import local_reward
+from uniros_learner.rollout import Rollout, goal_of
 from uniros_msgs import spaces, wire
 from uniros_msgs.errors import ConnectionFailed
+from uniros_msgs.exploration import Exploration
+from uniros_msgs.policy import Policy
 from uniros_msgs.srv import CallRequest
 
 INT64 = range(-(2**63), 2**63)
@@ -73,6 +76,20 @@ class RosEnv(gymnasium.Env):
         self._link.close()
 
     # --- beyond gymnasium ---------------------------------------------------------------------------------------------
+
+    def rollout(self, policy: Policy | bytes, *, episodes: int = 0, steps: int = 0, seed: int | None = None,
+                exploration: Exploration | None = None, options: dict[str, Any] | None = None, stream: bool = True,
+                timeout: float | None = None) -> Rollout:
+        """Have the server go through whole episodes with a policy that acts there; what comes back is a `Rollout`.
+
+        policy: what `uniros_learner.training.actor.actor_of` makes of a model, or a `Policy`. episodes, steps: at most
+        so many, 0 for no bound; the last episode may be cut off by `steps`. seed: of the first episode; options: of
+        every reset. exploration: how actions are varied, None for not at all. stream: whether transitions come back,
+        or the report alone. timeout: s between two signs of life; None takes what a reset and a step may.
+        Raises InvalidPolicy, and nothing moves, for a policy or an exploration that is none for this environment.
+        """
+        goal = goal_of(episodes, steps, seeds_of(seed), options, stream)
+        return Rollout(self._dialogue, policy, goal, exploration, timeout)
 
     def while_stepping(self, work: Meanwhile | None) -> None:
         """Have `work` called whenever a step is waited for; None ends that."""

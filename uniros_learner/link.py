@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from io import BytesIO
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
 from uniros_msgs.errors import UnirosError, by_name
 from uniros_msgs.msg import Error
+from uniros_msgs.wire import serialise
 
 
 class Op(IntEnum):
@@ -27,13 +27,17 @@ class Op(IntEnum):
     RESET = 3
     DESCRIBE = 4
     CALL = 5
+    ROLLOUT = 6
+    FEEDBACK = 7  # an answer only, of which a rollout gets any number before its result, and perhaps some after it
+    POLICY = 8
+    CANCEL = 9  # of the rollout under way; has no payload and no answer of its own
 
 
 Reply = Callable[[Op, bytes], None]
 
 
 class Link(Protocol):
-    """What `RosEnv` needs of the way to its env server."""
+    """What `RosEnv` needs of the way to its env server. Several threads may wait, each for requests of its own."""
 
     address: str  # for messages: namespace and master
     token: str  # the lease
@@ -55,15 +59,17 @@ class Link(Protocol):
     def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
         """Both at once."""
 
+    def receive(self, number: int, timeout: float) -> tuple[Op, bytes]:
+        """The next of a rollout's answers. Raises as `finish`, but the request goes on until `forget`."""
+
+    def forget(self, number: int) -> None:
+        """Drop what else comes for that request."""
+
+    def cancel_rollout(self) -> None:
+        """Cancel the rollout under way; its result says what was done until then."""
+
     def close(self) -> None:
         """Release the lease and let go. Idempotent."""
-
-
-def serialise(message: Any) -> bytes:
-    """A genpy message as bytes."""
-    buffer = BytesIO()
-    message.serialize(buffer)
-    return buffer.getvalue()
 
 
 def pack_failure(error: UnirosError) -> bytes:

@@ -13,23 +13,21 @@ import socket
 import struct
 import sys
 import tempfile
-import threading
-import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
 
 from uniros_bringup.process import Process, spawn
 from uniros_learner.env import RosEnv
-from uniros_learner.frames import Frame, Frames
+from uniros_learner.frames import Frames
 from uniros_learner.link import Op, raise_error
+from uniros_learner.mailbox import TICK, Mailbox
 from uniros_learner.vector import RosVectorEnv
 from uniros_learner.worker import Task
 from uniros_msgs.errors import Closed, ConnectionFailed, Timeout, WorkerDied
 from uniros_msgs.msg import Error
 from uniros_msgs.srv import AcquireResponse
 
-TICK = 0.1  # s between two looks at the clock while waiting for an answer
 GRACE = 4.0  # s the worker may take to end its master and server; then it is killed, and they with it
 
 
@@ -45,24 +43,24 @@ class WorkerLink:
         self._pid = os.getpid()
         self._task = task
         self.address = f"{task.ns} on {task.master_uri or 'a private master'}"
-        self._receiving = threading.Lock()
-        self._numbers = itertools.count(1)
+        self._numbers = itertools.count()
         self._begun: dict[int, str] = {}  # requests that nobody has finished, and what they ask for
-        self._early: dict[int, Frame] = {}  # their answers, as far as they came while another was waited for
         self._closed = False
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setblocking(True)  # rospy.init_node sets a default timeout for sockets, which makes them non-blocking
         _set_timeout(ours, TICK)
         self._frames = Frames(ours)
+        self._answers = Mailbox(self._frames)
         self._log = Path(tempfile.mkdtemp(prefix="uniros-worker-")) / "worker.log"
         command = [sys.executable, "-m", "uniros_learner.worker", str(theirs.fileno()), str(self._pid)]
         self._worker = spawn(command, log=self._log, name="worker", pass_fds=(theirs.fileno(),), dies_with_us=False)
         theirs.close()  # else we would never notice that the worker is gone
         self._finalizer = weakref.finalize(self, _end, ours, self._worker, self._log.parent, self._pid)
         try:
-            self._frames.send(Op.READY, 0, task.pack())
-            ready = AcquireResponse().deserialize(self._await(0, "start-up", task.timeout + GRACE))
+            number = self._expect("start-up")
+            self._frames.send(Op.READY, number, task.pack())
+            ready = AcquireResponse().deserialize(self.finish(number, task.timeout + GRACE))
         except BaseException:
             self.close()
             raise
@@ -81,66 +79,58 @@ class WorkerLink:
             )
         if self._closed:
             raise Closed("this environment is closed: make or connect a new one")
-        number = next(self._numbers) & 0xFFFFFFFF
-        self._begun[number] = op.name.lower()
+        number = self._expect(op.name.lower())
         try:
             self._frames.send(op, number, payload)
         except OSError:
             raise self._died() from None
         return number
 
+    def _expect(self, what: str) -> int:
+        """A number for a request, whose answers are kept from now on."""
+        number = next(self._numbers) & 0xFFFFFFFF
+        self._begun[number] = what
+        self._answers.expect(number)
+        return number
+
     def answered(self, number: int, patience: float = 0.0) -> bool:
         """As `Link.answered`."""
-        deadline = time.monotonic() + patience
-        with self._receiving:
-            while number in self._begun and number not in self._early and not self._closed:
-                if not self._frames.arriving(deadline - time.monotonic()):
-                    return False
-                try:
-                    frame = self._frames.receive()
-                except BlockingIOError:  # the rest of it is still on its way
-                    return False
-                except OSError:
-                    frame = None
-                if frame is None:  # `finish` says why
-                    return True
-                if frame.number in self._begun:
-                    self._early[frame.number] = frame
-        return True
+        return not self._answers.expects(number) or self._answers.wait(number, patience)
 
     def finish(self, number: int, timeout: float) -> bytes:
         """As `Link.finish`. Raises WorkerDied when the worker ends meanwhile."""
-        with self._receiving:
-            what = self._begun.pop(number, "")
-            if not what:
-                raise ValueError(f"request {number} was never begun, or has been finished")
-            return self._await(number, what, timeout)
+        try:
+            return self.receive(number, timeout)[1]
+        finally:
+            self.forget(number)
 
     def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
         """As `Link.request`."""
         return self.finish(self.begin(op, payload), timeout)
 
-    def _await(self, number: int, what: str, timeout: float) -> bytes:
-        deadline = time.monotonic() + timeout
-        frame = self._early.pop(number, None)
-        while frame is None:
-            try:
-                frame = self._frames.receive()
-            except BlockingIOError:  # the socket's time-out: look at the clock
-                if time.monotonic() > deadline:
-                    raise Timeout(f"no answer to {what} from {self.address} within {timeout:g} s") from None
-                continue
-            except OSError:
-                frame = None
-            if frame is None:
-                raise self._died()
-            if frame.number != number:
-                if frame.number in self._begun:  # somebody finishes that later
-                    self._early[frame.number] = frame
-                frame = None  # else it is late: an answer nobody waits for any more
+    def receive(self, number: int, timeout: float) -> tuple[Op, bytes]:
+        """As `Link.receive`. Raises WorkerDied when the worker ends meanwhile."""
+        what = self._begun.get(number, "")
+        if not what:
+            raise ValueError(f"request {number} was never begun, or has been finished")
+        frame = self._answers.take(number, timeout)
+        if frame is None and self._answers.ended:
+            raise self._died()
+        if frame is None:
+            raise Timeout(f"no answer to {what} from {self.address} within {timeout:g} s")
         if frame.op is Op.FAILED:
             raise_error(Error().deserialize(frame.payload))
-        return frame.payload
+        return frame.op, frame.payload
+
+    def forget(self, number: int) -> None:
+        """As `Link.forget`."""
+        self._begun.pop(number, None)
+        self._answers.forget(number)
+
+    def cancel_rollout(self) -> None:
+        """As `Link.cancel_rollout`."""
+        with suppress(OSError):  # whoever waits for its end hears why
+            self._frames.send(Op.CANCEL, 0, b"")
 
     def _died(self) -> ConnectionFailed:
         if self._closed:

@@ -10,6 +10,7 @@ import itertools
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -17,16 +18,18 @@ from urllib.parse import urlparse
 
 import rosgraph
 import rospy
+from actionlib_msgs.msg import GoalID
 
 from uniros_bringup.xmlrpc import CallFailed, call
 from uniros_learner.link import Op, Reply, pack_failure, raise_error, serialise
 from uniros_learner.tether import Tethers
 from uniros_msgs import wire
 from uniros_msgs.errors import Closed, ConnectionFailed, MasterDied, ServerDied, StartFailed, Timeout, UnirosError
-from uniros_msgs.msg import Error, ResetAction, StepAction
-from uniros_msgs.srv import Acquire, AcquireResponse, Call, Describe, Release
+from uniros_msgs.msg import Error, ResetAction, RolloutAction, RolloutActionFeedback, StepAction
+from uniros_msgs.srv import Acquire, AcquireResponse, Call, Describe, Release, SetPolicy
 from uniros_msgs.topics import Inlet, Outlet
 
+ACTIONS = (Op.STEP, "step", StepAction), (Op.RESET, "reset", ResetAction), (Op.ROLLOUT, "rollout", RolloutAction)
 LEASE_EXPIRY = 5.0  # s after which a vanished learner loses its claim
 LEASE_PERIOD = 1.5  # s between renewals
 
@@ -54,6 +57,7 @@ class RosLink:
         self._numbers = itertools.count(1)
         self._begun: dict[int, _Waiter] = {}
         self._pending: dict[str, tuple[Op, Reply]] = {}
+        self._rollout: tuple[str, Reply | None] = ("", None)  # the latest; its feedback may come after its result
         self._ended: UnirosError | None = None
         self._tethers: Tethers | None = None
         self._node_uri = self._find(deadline)
@@ -64,6 +68,7 @@ class RosLink:
         self._services = {
             Op.DESCRIBE: _Service(f"{self._ns}/env/describe", Describe),
             Op.CALL: _Service(f"{self._ns}/env/call", Call),
+            Op.POLICY: _Service(f"{self._ns}/env/policy", SetPolicy),
         }
         self._lease = _Service(f"{self._ns}/env/acquire", Acquire)
         self._take_lease(deadline)
@@ -95,10 +100,12 @@ class RosLink:
         self._tethers = Tethers({"master": self._master_uri, "server": self._node_uri}, self._lost)
         self._goals: dict[Op, Outlet] = {}
         self._results: list[Inlet] = []
-        for op, name, action in ((Op.STEP, "step", StepAction), (Op.RESET, "reset", ResetAction)):
+        for op, name, action in ACTIONS:
             kinds = action()
             self._goals[op] = Outlet(f"{self._ns}/env/{name}/goal", type(kinds.action_goal))
             self._results.append(Inlet(f"{self._ns}/env/{name}/result", type(kinds.action_result), self._receive))
+        self._results.append(Inlet(f"{self._ns}/env/rollout/feedback", RolloutActionFeedback, self._receive_feedback))
+        self._goals[Op.CANCEL] = Outlet(f"{self._ns}/env/rollout/cancel", GoalID)
         while not (
             all(self._server_name in goals.subscribers() for goals in self._goals.values())
             and all(results.publishers() for results in self._results)
@@ -131,6 +138,8 @@ class RosLink:
             return
         goal_id = next(self._ids)
         self._pending[goal_id.decode()] = (op, reply)
+        if op is Op.ROLLOUT:
+            self._rollout = goal_id.decode(), reply
         goals.send(wire.wrap_goal(goal_id, time.time(), payload))
         if self._ended:
             self._fail_pending()
@@ -149,25 +158,46 @@ class RosLink:
 
     def finish(self, number: int, timeout: float) -> bytes:
         """As `Link.finish`."""
-        waiter = self._begun.pop(number, None)
-        if waiter is None:
-            raise ValueError(f"request {number} was never begun, or has been finished")
-        if not waiter.answered.acquire(timeout=timeout):
-            raise Timeout(f"no answer to {waiter.op.name.lower()} from {self.address} within {timeout:g} s")
-        kind, answer = waiter.answer
-        if kind is Op.FAILED:
-            raise_error(Error().deserialize(answer))
-        return answer
+        try:
+            return self.receive(number, timeout)[1]
+        finally:
+            self.forget(number)
 
     def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
         """As `Link.request`."""
         return self.finish(self.begin(op, payload), timeout)
+
+    def receive(self, number: int, timeout: float) -> tuple[Op, bytes]:
+        """As `Link.receive`."""
+        waiter = self._begun.get(number)
+        if waiter is None:
+            raise ValueError(f"request {number} was never begun, or has been finished")
+        if not waiter.has_answer(timeout):
+            raise Timeout(f"no answer to {waiter.op.name.lower()} from {self.address} within {timeout:g} s")
+        op, answer = waiter.answers.popleft()
+        if op is Op.FAILED:
+            raise_error(Error().deserialize(answer))
+        return op, answer
+
+    def forget(self, number: int) -> None:
+        """As `Link.forget`."""
+        self._begun.pop(number, None)
+
+    def cancel_rollout(self) -> None:
+        """As `Link.cancel_rollout`."""
+        self._goals[Op.CANCEL].send(serialise(GoalID(id=self._rollout[0])))
 
     def _receive(self, buffer: bytes, caller: str) -> None:
         envelope = wire.open_result(buffer)
         op, reply = self._pending.pop(envelope.goal_id, (Op.FAILED, None))
         if reply:  # else it answers somebody else's goal, or one nobody waits for any more
             reply(op, buffer[envelope.body :])
+
+    def _receive_feedback(self, buffer: bytes, caller: str) -> None:
+        envelope = wire.open_result(buffer)  # feedback is laid out as a result is
+        goal_id, reply = self._rollout
+        if reply and envelope.goal_id == goal_id:
+            reply(Op.FEEDBACK, buffer[envelope.body :])
 
     def _serve_calls(self) -> None:
         for op, payload, reply in iter(self._calls.get, None):
@@ -233,23 +263,26 @@ class RosLink:
 
 
 class _Waiter:
-    """A `Reply` that keeps the answer for whoever acquires `answered`."""
+    """A `Reply` that keeps answers, in order, for one thread that waits for them."""
 
     def __init__(self, op: Op):
         self.op = op
-        self.answered = threading.Lock()
-        self.answered.acquire()
-        self.answer: tuple[Op, bytes] = (Op.FAILED, b"")
+        self.answers: deque[tuple[Op, bytes]] = deque()
+        self._more = threading.Lock()  # free when there may be answers that were not seen
+        self._more.acquire()
 
     def has_answer(self, patience: float) -> bool:
-        if not self.answered.acquire(timeout=max(0.0, patience)):
-            return False
-        self.answered.release()
+        """Whether there is an answer; waits for one up to `patience` (s)."""
+        deadline = time.monotonic() + patience
+        while not self.answers:
+            if not self._more.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                return bool(self.answers)
         return True
 
     def __call__(self, kind: Op, payload: bytes) -> None:
-        self.answer = kind, payload
-        self.answered.release()
+        self.answers.append((kind, payload))
+        with suppress(RuntimeError):  # free already
+            self._more.release()
 
 
 class _Service:

@@ -17,8 +17,11 @@ from gymnasium.vector.utils import batch_space
 from uniros_learner.dialogue import Dialogue, Meanwhile, spec_of
 from uniros_learner.env import seeds_of
 from uniros_learner.link import Link
+from uniros_learner.rollout import Rollout, goal_of
 from uniros_msgs import spaces, wire
 from uniros_msgs.errors import ConnectionFailed
+from uniros_msgs.exploration import Exploration
+from uniros_msgs.policy import Policy
 from uniros_msgs.srv import CallRequest
 
 Stepped = tuple[Any, Any, Any, Any, dict[str, Any]]  # observations, rewards, terminations, truncations, infos
@@ -112,6 +115,16 @@ class RosVectorEnv(VectorEnv):
             raise ValueError(f"set_attr expects one value, or one for each of {len(chosen)} rows; got {len(each)}")
         for row, value in zip(chosen, each, strict=True):
             self._remote(CallRequest.SET, name, [value, [row]])
+
+    def rollout(self, policy: Policy | bytes, *, episodes: int = 0, steps: int = 0,
+                seed: int | Sequence[int | None] | None = None, exploration: Exploration | None = None,
+                options: dict[str, Any] | None = None, stream: bool = True, timeout: float | None = None) -> Rollout:
+        """As `RosEnv.rollout`, with a policy that acts for every row. episodes: of all rows together; steps: of the
+        batch. The batch is reset once, at the start, and its rows as metadata["autoreset_mode"] says.
+        """
+        self._refuse_pending("rollout")
+        goal = goal_of(episodes, steps, _seeds(seed, self.num_envs), options, stream)
+        return Rollout(self._dialogue, policy, goal, exploration, timeout)
 
     def while_stepping(self, work: Meanwhile | None) -> None:
         """Have `work` called whenever a step is waited for; None ends that."""

@@ -98,6 +98,9 @@ class Worker:
             self._submit(link, frame)
 
     def _submit(self, link: RosLink, frame: Frame) -> None:
+        if frame.op is Op.CANCEL:
+            link.cancel_rollout()
+            return
         link.submit(frame.op, frame.payload, lambda op, payload: self._answer(op, frame.number, payload))
 
     def _answer(self, op: Op, number: int, payload: bytes) -> None:

@@ -111,12 +111,12 @@ def test_calls_out_of_order_are_named_and_harmless(faulty: Any) -> None:
 
 def test_a_wait_that_timed_out_leaves_the_link_usable(faulty: Any) -> None:
     batch, _ = faulty
-    batch._dialogue._step_timeout = 0.4
+    batch._dialogue.step_timeout = 0.4
     batch.reset()
     batch.step_async(np.array([SLOW, FINE]))
     with pytest.raises(errors.Timeout, match="step_timeout"):
         batch.step_wait()
-    batch._dialogue._step_timeout = 4.0
+    batch._dialogue.step_timeout = 4.0
     with pytest.raises(errors.ResetNeeded):
         batch.step(np.array([FINE, FINE]))
     batch.reset()

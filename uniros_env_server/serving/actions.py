@@ -8,6 +8,7 @@ answers it by `Goal.finish`.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -59,8 +60,13 @@ class Goal:
     def start(self) -> None:
         self.status = GoalStatus.ACTIVE
 
-    def feedback(self, message: Any) -> None:
-        self.server.publish_feedback(self, message)
+    def feedback(self, body: bytes) -> None:
+        """Send serialised feedback; never waits for anybody."""
+        self.server.publish_feedback(self, body)
+
+    def unread(self) -> int:
+        """Bytes of feedback that who sent the goal has yet to take."""
+        return self.server.unread_feedback(self)
 
     def finish(self, status: int, body: bytes, text: str = "", patient: bool = False) -> None:
         """Answer the goal. `patient` waits until a stock client has taken note that the goal exists."""
@@ -85,9 +91,8 @@ class ActionServer:
         self._cancelled_early: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
         kinds = action()
-        self._feedback_class = type(kinds.action_feedback)
         self._result = Outlet(f"{name}/result", type(kinds.action_result))
-        self._feedback = rospy.Publisher(f"{name}/feedback", self._feedback_class, queue_size=20, tcp_nodelay=True)
+        self._feedback = Outlet(f"{name}/feedback", type(kinds.action_feedback), stalled_after=math.inf)
         self._status = rospy.Publisher(f"{name}/status", GoalStatusArray, queue_size=1, tcp_nodelay=True)
         self._cancel = rospy.Subscriber(f"{name}/cancel", GoalID, self._receive_cancel, tcp_nodelay=True)
         self._inlet = Inlet(f"{name}/goal", type(kinds.action_goal), self._receive)
@@ -127,8 +132,11 @@ class ActionServer:
             _trim(self._finished)
         goal.buffer = b""
 
-    def publish_feedback(self, goal: Goal, message: Any) -> None:
-        self._feedback.publish(self._feedback_class(Header(stamp=rospy.Time.now()), goal.as_status(), message))
+    def publish_feedback(self, goal: Goal, body: bytes) -> None:
+        self._feedback.send(wire.wrap_result(goal.envelope, goal.status, goal.text, time.time(), body))
+
+    def unread_feedback(self, goal: Goal) -> int:
+        return self._feedback.unread(goal.caller)
 
     def publish_status(self) -> None:
         """Tell the status of every goal under way and of those lately finished."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,11 +53,10 @@ class Journal:
         self._sinks.append(sink)
         return lambda: self._sinks.remove(sink)
 
-    def begin(self, episode: int, seed: list[int], options: Any, observation: Any, info: dict[str, Any],
+    def begin(self, episode: int, seed: Sequence[int], options: Any, observation: Any, info: dict[str, Any],
               stamps: wire.Stamps) -> None:
         """Note a reset; an episode that goes on has been abandoned."""
-        if not self._over:
-            self.close(ABANDONED)
+        self.leave()
         known = bool(self._observations)
         self._clear()
         self._settings = [[1, values] for _, values in self._settings]  # changed since the last episode's last step
@@ -81,6 +80,17 @@ class Journal:
         elif not done and self._is_wanted():
             self._start(observation, info, stamps, known=False)
         self._over = self._over or done
+
+    def leave(self) -> None:
+        """An episode that goes on is abandoned, and what there is of it sent."""
+        if not self._over:
+            self.close(ABANDONED)
+
+    def act(self, policy: str) -> None:
+        """From now on the policy of that version acts; "" stands for a learner's single steps."""
+        if policy != self.policy and self._actions:
+            self._send(GOES_ON)
+        self.policy = policy
 
     def fail(self) -> None:
         """Note that the episode broke off with an error."""

@@ -60,6 +60,11 @@ class Lease:
             elif token:
                 raise LeaseLost("this lease is no longer valid: acquire a new one")
 
+    def stands(self, token: str) -> bool:
+        """Whether `check` would let the token pass; renews nothing."""
+        with self._lock:
+            return token == self._token if self._held() else not token
+
     def _held(self) -> bool:
         return bool(self._token) and time.monotonic() < self._until
 

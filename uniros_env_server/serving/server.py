@@ -12,6 +12,7 @@ import queue
 import struct
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -24,9 +25,20 @@ from uniros_env_server.serving.describe import describe, domain_of, to_message
 from uniros_env_server.serving.journal import Journal
 from uniros_env_server.serving.lease import Lease
 from uniros_env_server.serving.remote import Remote
-from uniros_env_server.serving.session import Answer, Session
-from uniros_msgs.errors import Cancelled, MalformedData, Timeout, UnirosError
-from uniros_msgs.msg import Description, Error, ResetAction, ResetFeedback, ResetGoal, StepAction, TransitionBatch
+from uniros_env_server.serving.rollout import Rollout, result
+from uniros_env_server.serving.session import Answer, Session, refusal
+from uniros_msgs import wire
+from uniros_msgs.errors import Cancelled, MalformedData, ResetNeeded, Timeout, UnirosError
+from uniros_msgs.msg import (
+    Description,
+    Error,
+    ResetAction,
+    ResetFeedback,
+    ResetGoal,
+    RolloutAction,
+    StepAction,
+    TransitionBatch,
+)
 from uniros_msgs.srv import (
     Acquire,
     AcquireRequest,
@@ -40,6 +52,9 @@ from uniros_msgs.srv import (
     Release,
     ReleaseRequest,
     ReleaseResponse,
+    SetPolicy,
+    SetPolicyRequest,
+    SetPolicyResponse,
 )
 from uniros_msgs.topics import Outlet
 from uniros_msgs.transitions import ABANDONED
@@ -62,8 +77,11 @@ class EnvServer:
         self._remote = Remote(env)
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._running: Goal | None = None
+        self._rolling: Rollout | None = None
         self._reset = ActionServer("env/reset", ResetAction, self._queued(self._do_reset), self._cancel)
         self._step = ActionServer("env/step", StepAction, self._queued(self._do_step), self._cancel)
+        self._rollout = ActionServer("env/rollout", RolloutAction, self._queued(self._do_rollout), self._cancel)
+        rospy.Service("env/policy", SetPolicy, self._set_policy)
         rospy.Service("env/acquire", Acquire, self._acquire)
         rospy.Service("env/release", Release, self._release)
         rospy.Service("env/call", Call, self._call)
@@ -118,22 +136,56 @@ class EnvServer:
         self._announcement.publish(to_message(self._description, self._domain))
 
     def _failure(self, goal: Goal, error: UnirosError, status: int) -> Answer:
+        if goal.server is self._rollout:
+            return Answer(status, result(refusal(error), self.session.episode), str(error))
         return self.session.failure(status, error, is_reset=goal.server is self._reset)
 
     def _do_reset(self, goal: Goal) -> Answer:
         request = ResetGoal()
         request.deserialize(goal.buffer[goal.body :])
-        goal.feedback(ResetFeedback(0.0, "resetting"))
-        if hasattr(self.env.unwrapped, "on_progress"):
-            self.env.unwrapped.on_progress = lambda share, phase: self._progress(goal, request.lease, share, phase)
+        say = partial(self._say_reset, goal)
+        say(0.0, "resetting")
+        self._watch_resets(request.lease, say)
         return self.session.reset(request)
 
-    def _progress(self, goal: Goal, lease: str, share: float, phase: str) -> None:
+    def _say_reset(self, goal: Goal, share: float, phase: str) -> None:
+        goal.feedback(wire.serialise(ResetFeedback(share, phase)))
+
+    def _watch_resets(self, lease: str, say: Callable[[float, str], None]) -> None:
         """Tell how a reset goes on; a robot stops on its way when the learner that asked for it is gone."""
-        goal.feedback(ResetFeedback(share, phase))
         inner: Any = self.env.unwrapped
-        if lease and not self.lease.holder:
-            inner.cancel()
+        if not hasattr(inner, "on_progress"):
+            return
+
+        def progress(share: float, phase: str) -> None:
+            say(share, phase)
+            if lease and not self.lease.stands(lease):
+                inner.cancel()
+
+        inner.on_progress = progress
+
+    def _do_rollout(self, goal: Goal) -> Answer:
+        try:
+            rollout = self._rolling = Rollout(self.session, self.journal, goal)
+            self._watch_resets(rollout.request.lease, lambda share, phase: rollout.progress(phase))
+            return self.session.rollout(rollout.request.lease, rollout.request.episode, rollout.run)
+        except MalformedData:
+            raise
+        except UnirosError as error:
+            return self._failure(goal, error, GoalStatus.REJECTED)
+        finally:
+            self._rolling = None
+
+    def _set_policy(self, request: SetPolicyRequest) -> SetPolicyResponse:
+        try:
+            self.lease.check(request.lease)
+            rollout = self._rolling
+            if rollout is None:
+                raise ResetNeeded("no rollout is under way here: begin one with that policy")
+            rollout.swap(rollout.admitted(request.policy), request.now)
+        except UnirosError as error:
+            return SetPolicyResponse(_error(error))
+        return SetPolicyResponse(Error())
 
     def _do_step(self, goal: Goal) -> Answer:
         if hasattr(self.env.unwrapped, "arrival"):

@@ -40,6 +40,7 @@ class Phase(Enum):
     EMPTY = "there was no reset yet"
     RUNNING = "running"
     BROKEN = "the episode broke off with an error"
+    ROLLED = "the last one belonged to a rollout"
 
 
 class Answer(NamedTuple):
@@ -62,9 +63,10 @@ class Session:
         self.episode = 0
         self.step_count = 0
         self.phase = Phase.EMPTY
-        self._num_envs = env.num_envs if isinstance(env, gymnasium.vector.VectorEnv) else None
+        self.num_envs = env.num_envs if isinstance(env, gymnasium.vector.VectorEnv) else None
         self._check_observations = check_observations
         self._stored: Answer | None = None  # of the last step or reset that was applied
+        self._rollout: tuple[int, Answer | None] = 0, None  # the last one's first episode, and what became of it
         self._stamps: Callable[[], tuple] | None = getattr(env.unwrapped, "stamps", None)
 
     # --- requests -----------------------------------------------------------------------------------------------------
@@ -76,26 +78,15 @@ class Session:
             self.lease.check(goal.lease)
             if episode == self.episode and self.step_count == 0 and self._stored:
                 return self._stored
-            if episode <= self.episode:
-                raise StaleStep(
-                    f"reset asks for episode {episode}, but episode {self.episode} has already begun; "
-                    f"ask for {self.episode + 1}, or 0 for the next one"
-                )
-            seed, options = _seed(goal.seed, self._num_envs), _options(goal)
+            self._expect_new(episode)
+            seed, options = seeds_of(goal.seed, self.num_envs), options_of(goal.options)
         except UnirosError as error:
-            return self._failed_reset(GoalStatus.REJECTED, _refusal(error))
-        self.episode, self.step_count, self.phase = episode, 0, Phase.BROKEN
-        try:
-            observation, info = self.env.reset(seed=seed, options=options)
-            self._check(observation)
-            reply = wire.ResetReply(wire.OK, episode, observation, info, self._read_stamps())
+            return self._failed_reset(GoalStatus.REJECTED, refusal(error))
+        reply = self.begin(episode, goal.seed, seed, options)
+        if reply.error.kind:
+            self._stored = self._failed_reset(GoalStatus.ABORTED, reply.error)
+        else:
             self._stored = Answer(GoalStatus.SUCCEEDED, wire.pack_reset_reply(reply))
-            self.phase = Phase.RUNNING
-            self._unsettled = lambda journal: journal.begin(episode, goal.seed, options, observation, info,
-                                                            reply.stamps)
-        except Exception as error:  # noqa: BLE001 - whatever user code raises
-            self._unsettled = Journal.fail
-            self._stored = self._failed_reset(GoalStatus.ABORTED, _from_inside(error))
         return self._stored
 
     def step(self, buffer: bytes, at: int) -> Answer:
@@ -108,30 +99,68 @@ class Session:
             if episode == self.episode and step == self.step_count and step and self._stored:
                 return self._stored
             self._expect(episode, step)
-            action = self._admit(self._read_action(buffer, at))
+            reply = self.apply(self._read_action(buffer, at))
         except UnirosError as error:
-            return self._failed_step(GoalStatus.REJECTED, _refusal(error))
-        return self._apply(episode, step, action)
+            return self._failed_step(GoalStatus.REJECTED, refusal(error))
+        if reply.error.kind:
+            self._stored = self._failed_step(GoalStatus.ABORTED, reply.error)
+        else:
+            self._stored = Answer(GoalStatus.SUCCEEDED, wire.pack_step_reply(reply))
+        return self._stored
 
-    def _apply(self, episode: int, step: int, action: Any) -> Answer:
-        self.step_count = step
+    def rollout(self, lease: str, episode: int, carry_out: Callable[[int], Answer]) -> Answer:
+        """What `carry_out(number of the first episode)` answers; the same number again returns the stored result.
+
+        Raises LeaseHeld, LeaseLost, StaleStep, and what `carry_out` raises before it has begun an episode.
+        """
+        episode = episode or self.episode + 1
+        self.lease.check(lease)
+        number, answer = self._rollout
+        if episode == number and answer:
+            return answer
+        self._expect_new(episode)
+        answer = carry_out(episode)
+        if self.episode >= episode:  # else nothing was begun, and the number is free for another
+            self._rollout, self._stored, self.phase = (episode, answer), None, Phase.ROLLED
+        return answer
+
+    # --- what they come down to ---------------------------------------------------------------------------------------
+
+    def begin(self, episode: int, seeds: Sequence[int], seed: Any, options: dict | None) -> wire.ResetReply:
+        """Reset the environment with `seed`, which is what `seeds` mean; an exception of its is in the reply."""
+        self.episode, self.step_count, self.phase, self._stored = episode, 0, Phase.BROKEN, None
+        try:
+            observation, info = self.env.reset(seed=seed, options=options)
+            self._check(observation)
+            reply = wire.ResetReply(wire.OK, episode, observation, info, self._read_stamps())
+        except Exception as error:  # noqa: BLE001 - whatever user code raises
+            self._unsettled = Journal.fail
+            return wire.ResetReply(_from_inside(error), episode, None, {}, NO_STAMPS)
+        self.phase = Phase.RUNNING
+        self._unsettled = lambda journal: journal.begin(episode, seeds, options, observation, info, reply.stamps)
+        return reply
+
+    def apply(self, action: Any) -> wire.StepReply:
+        """Step the environment; an exception of its is in the reply. Raises InvalidAction, and nothing moved."""
+        action = self._admit(action)
+        self.step_count += 1
+        episode, step = self.episode, self.step_count
         try:
             observation, reward, terminated, truncated, info = self.env.step(action)
             self._check(observation)
             reply = wire.StepReply(
                 wire.OK, episode, step, observation, reward, terminated, truncated, info, self._read_stamps()
             )
-            self._stored = Answer(GoalStatus.SUCCEEDED, wire.pack_step_reply(reply))
-            self._unsettled = lambda journal: journal.add(action, observation, reward, terminated, truncated, info,
-                                                          reply.stamps)
-        except InvalidAction as error:  # a robot found more wrong with it than its space could tell; nothing moved
-            self.step_count = step - 1
-            return self._failed_step(GoalStatus.REJECTED, _refusal(error))
+        except InvalidAction:  # a robot found more wrong with it than its space could tell; nothing moved
+            self.step_count -= 1
+            raise
         except Exception as error:  # noqa: BLE001 - whatever user code raises
             self.phase = Phase.BROKEN
             self._unsettled = Journal.fail
-            self._stored = self._failed_step(GoalStatus.ABORTED, _from_inside(error))
-        return self._stored
+            return wire.StepReply(_from_inside(error), episode, step, None, 0.0, False, False, {}, NO_STAMPS)
+        self._unsettled = lambda journal: journal.add(action, observation, reward, terminated, truncated, info,
+                                                      reply.stamps)
+        return reply
 
     def settle(self) -> None:
         """What can wait until the answer has left: tell the journal of the last reset or step."""
@@ -140,6 +169,13 @@ class Session:
             tell(self.journal)
 
     # --- the rules ----------------------------------------------------------------------------------------------------
+
+    def _expect_new(self, episode: int) -> None:
+        if episode <= self.episode:
+            raise StaleStep(
+                f"episode {episode} shall begin, but episode {self.episode} has already begun; "
+                f"ask for {self.episode + 1}, or 0 for the next one"
+            )
 
     def _expect(self, episode: int, step: int) -> None:
         if self.phase is not Phase.RUNNING:
@@ -180,7 +216,7 @@ class Session:
 
     def failure(self, status: int, error: UnirosError, is_reset: bool) -> Answer:
         """The answer to a goal that never got as far as the environment."""
-        return (self._failed_reset if is_reset else self._failed_step)(status, _refusal(error))
+        return (self._failed_reset if is_reset else self._failed_step)(status, refusal(error))
 
     def _failed_reset(self, status: int, failure: wire.Failure) -> Answer:
         reply = wire.ResetReply(failure, self.episode, None, {}, NO_STAMPS)
@@ -191,15 +227,15 @@ class Session:
         return Answer(status, wire.pack_step_reply(reply), failure.message)
 
 
-def _options(goal: ResetGoal) -> dict | None:
+def options_of(data: Data) -> dict | None:
     """gymnasium's `options`. Raises InvalidAction for what cannot be that."""
-    options = codec.decode(goal.options) if goal.options.layout else None
+    options = codec.decode(data) if data.layout else None
     if not (options is None or isinstance(options, dict)):
         raise InvalidAction(f"reset options must be a dict or None, not {type(options).__name__}")
     return options
 
 
-def _seed(seeds: Sequence[int], num_envs: int | None) -> Any:
+def seeds_of(seeds: Sequence[int], num_envs: int | None) -> Any:
     """gymnasium's `seed`: an int or None, or for a batch one per row, where a negative one leaves its row be.
 
     Raises InvalidAction when there are too many or too few.
@@ -224,7 +260,8 @@ def _from_numbers(space: gymnasium.Space, data: Data) -> Any:
     raise InvalidAction(f"an action of {space} is expected, but its layout is missing and {len(numbers)} numbers came")
 
 
-def _refusal(error: UnirosError) -> wire.Failure:
+def refusal(error: UnirosError) -> wire.Failure:
+    """What the learner is told of a request that was not carried out."""
     return wire.Failure(type(error).__name__, str(error), "")
 
 

@@ -190,7 +190,7 @@ class Policy:
         return shapes
 
 
-HEADS: dict[str, type] = {"tanh": gs.Box, "squashed_gaussian": gs.Box, "gaussian": gs.Box, "argmax": gs.Discrete,
+HEADS: dict[str, Any] = {"tanh": gs.Box, "squashed_gaussian": gs.Box, "gaussian": gs.Box, "argmax": gs.Discrete,
                           "categorical": gs.Discrete}
 
 

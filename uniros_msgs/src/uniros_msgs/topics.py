@@ -101,7 +101,10 @@ def _missing(buffer: bytes) -> int:
 class Outlet:
     """A publisher of serialised messages. `send` returns at once, whatever any subscriber does."""
 
-    def __init__(self, name: str, message_class: type):
+    def __init__(self, name: str, message_class: type, stalled_after: float = STALLED_AFTER):
+        """stalled_after: s after which a subscriber that does not read is dropped; one that leaves too much always is.
+        """
+        self._stalled_after = stalled_after
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", SyntaxWarning
@@ -121,6 +124,12 @@ class Outlet:
         with self._lock:
             for connection in self._publisher.impl.connections:
                 self._write(connection, data)
+
+    def unread(self, subscriber: str) -> int:
+        """Bytes that the node of that name has yet to take from us, beyond what its connection's buffers hold."""
+        with self._lock:
+            return sum(backlog.size for connection, backlog in self._backlogs.items()
+                       if connection.endpoint_id == subscriber)
 
     def close(self) -> None:
         self._publisher.unregister()
@@ -183,8 +192,8 @@ class Outlet:
                 break
         if not backlog.chunks:
             del self._backlogs[connection]
-        elif time.monotonic() - backlog.moved > STALLED_AFTER:
-            self._drop(connection, f"has not read for {STALLED_AFTER:.0f} s")
+        elif time.monotonic() - backlog.moved > self._stalled_after:
+            self._drop(connection, f"has not read for {self._stalled_after:.0f} s")
 
 
 class _Backlog:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,6 +84,13 @@ def _text(value: str) -> bytes:
 def _read_text(buffer: bytes, at: int) -> tuple[str, int]:
     end = at + 4 + _U32.unpack_from(buffer, at)[0]
     return buffer[at + 4 : end].decode(), end
+
+
+def serialise(message: Any) -> bytes:
+    """A genpy message as bytes."""
+    buffer = BytesIO()
+    message.serialize(buffer)
+    return buffer.getvalue()
 
 
 # --- envelopes -------------------------------------------------------------------------------------------------------
