@@ -48,6 +48,7 @@ class RosVecEnv(VecEnv):
         """Takes over the batches: `close()` closes them. Raises ValueError when they do not fit together or for SB3."""
         self._batches = [batches] if isinstance(batches, RosVectorEnv) else list(batches)
         first = self._batches[0]
+        self.description = first.description
         for batch in self._batches:
             if batch.metadata["autoreset_mode"] is not AutoresetMode.SAME_STEP:
                 raise ValueError(f"{batch} resets its rows in mode {batch.metadata['autoreset_mode'].value!r}; "

@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from uniros_learner.training import config, train_command
+from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.terminal import Terminal
 
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "config" / "algorithms").glob("*.yaml"))
-REACH = config.find("td3_reach")
+REACH = config.find("reach")[0]
 
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda path: path.stem)
@@ -56,14 +57,22 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(change: str, near: str)
         ("hyperparameters.batch_size=1.5", "a whole number"),
         ("hyperparameters.batch_size=true", "a whole number"),
         ("hyperparameters.batch_size=200_000", "at most buffer_size"),
-        ("hyperparameters.net_arch=[64, 0]", "a list of whole numbers, each at least 1"),
+        ("hyperparameters.net_arch=[64, 0]", "a list of whole numbers.* at least 1"),
+        ("hyperparameters.clip_range=0.1", "td3 has none, only ppo"),
+        ("hyperparameters.seed=1", "one level up, as seed"),
+        ("hyperparameters.train_freq=[2, day]", "step|episode"),
+        ("hyperparameters.learning_rate=slow: 0.1", "linear|cosine"),
+        ("hyperparameters.action_noise=-1", "from 0 on"),
+        ("hyperparameters.replay_buffer_class=him", "one of plain, her"),
+        ("hyperparameters.replay_buffer_kwargs={n_sample_goal: 4}", "did you mean 'n_sampled_goal'"),
+        ("hyperparameters.policy_kwargs=3", "under each section"),
         ("hyperparameters.net_arch=64", "a list of whole numbers"),
         ("hyperparameters.activation_fn=rely", "one of relu, tanh"),
         ("hyperparameters=3", "'key: value' lines"),
-        ("algorithm=td4", "one of td3"),
+        ("algorithm=td4", "one of ppo, a2c, ddpg, td3"),
         ("steps=.inf", "a whole number"),
         ("hyperparameters.net_arch=[64", "the value is not YAML"),
-        ("hyperparameters.gamma.x=1", "does not lead to a setting"),
+        ("steps.x=1", "a whole number"),
         ("steps=200", "before learning starts"),
         ("seed=-1", "at least 0"),
         ("evaluation.seed=0", "another"),
@@ -78,19 +87,45 @@ def test_an_impossible_value_is_refused_with_what_was_expected(change: str, expe
 
 
 def test_numbers_without_a_dot_in_front_of_the_exponent_are_taken() -> None:
-    assert config.load(REACH, ["hyperparameters.learning_rate=1e-4"]).hyperparameters.learning_rate == 1e-4
+    assert config.load(REACH, ["hyperparameters.learning_rate=1e-4"]).hyperparameters["learning_rate"] == 1e-4
     assert config.load(REACH, ["steps=1e4"]).steps == 10_000
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_one_word_exchanges_the_algorithm(algorithm: str) -> None:
+    by_option = config.load(REACH, algorithm=algorithm)
+    file, named = config.find(f"{algorithm}_reach")
+    by_name = config.load(file, algorithm=named)
+    in_the_file = config.load(REACH, [f"algorithm={algorithm}"])
+    assert by_option == by_name == in_the_file
+    assert by_option.hyperparameters["gamma"] < 0.99  # config/algorithms has its settings, too
+    assert by_option.env_id == "RX200ReachSim-v0"
+
+
+def test_what_stands_under_an_algorithm_is_for_it_alone() -> None:
+    given = {"hyperparameters": {"gamma": 0.8, "sac": {"gamma": 0.7, "ent_coef": 0.1},
+                                 "policy_kwargs": {"net_arch": {"pi": [8], "qf": [16]}}}}
+    td3, sac = config.of({"algorithm": "td3", **given}), config.of({"algorithm": "sac", **given})
+    assert [each.hyperparameters["gamma"] for each in (td3, sac)] == [0.8, 0.7]
+    assert sac.hyperparameters["ent_coef"] == 0.1
+    assert td3.hyperparameters["net_arch"] == {"pi": [8], "qf": [16]}
+
+
+def test_a_change_goes_before_what_the_file_has_for_the_algorithm(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("algorithm: sac\nhyperparameters: {sac: {gamma: 0.7}}")
+    assert config.load(file, ["hyperparameters.gamma=0.6"]).hyperparameters["gamma"] == 0.6
+
+
 def test_a_missing_file_is_refused_with_those_there_are() -> None:
-    with pytest.raises(InvalidConfig, match="td3_reach"):
+    with pytest.raises(InvalidConfig, match="did you mean 'td3_reach'"):
         config.find("td3_reech")
 
 
 def test_what_is_not_yaml_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "broken.yaml"
     file.write_text("steps: [1, 2")
-    with pytest.raises(InvalidConfig, match=r"broken\.yaml is not YAML"):
+    with pytest.raises(InvalidConfig, match=r"broken\.yaml: it is not YAML"):
         config.load(file)
 
 

@@ -15,7 +15,8 @@ import pytest
 from gymnasium import spaces
 
 from uniros_learner.training import run_folder
-from uniros_learner.training.config import TD3, EarlyStop, EvaluationPlan, TrainingConfig
+from uniros_learner.training.config import EarlyStop, EvaluationPlan, TrainingConfig
+from uniros_learner.training.environments import vectorise
 from uniros_learner.training.episodes import Episode, summarise
 from uniros_learner.training.evaluation import evaluate
 from uniros_learner.training.fields import InvalidConfig
@@ -61,10 +62,12 @@ class Line(gymnasium.Env):
         return self.way.copy(), -distance, reached, self.steps == 20, info
 
 
+TD3 = {"net_arch": [16], "learning_starts": 50, "batch_size": 32, "learning_rate": 3e-3, "gamma": 0.95,
+       "buffer_size": 10_000, "action_noise": 0.1}
 CONFIG = TrainingConfig(
     env_id="Line",
     steps=3000,
-    hyperparameters=TD3(net_arch=(16,), learning_starts=50, batch_size=32, learning_rate=3e-3),
+    hyperparameters=TD3,
     early_stop=EarlyStop(window=20, check_episodes=10),
     evaluation=EvaluationPlan(episodes=20, seed=EVALUATION_SEED),
 )
@@ -103,7 +106,7 @@ def test_training_ends_when_the_policy_is_good_and_leaves_everything(folder: Run
 def test_the_saved_policy_repeats_the_evaluation_exactly(folder: RunFolder) -> None:
     run = trainer(folder, Line())
     run.run()
-    again = evaluate(load_policy(folder.policy), Line(), 20, EVALUATION_SEED)
+    again = evaluate(load_policy(folder.policy), vectorise(Line()), 20, EVALUATION_SEED)
     assert [(e.total_reward, e.final_error) for e in again] == [(e.total_reward, e.final_error) for e in run.evaluation]
 
 

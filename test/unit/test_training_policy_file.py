@@ -13,11 +13,13 @@ import pytest
 from safetensors.torch import save_file
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from uniros_learner.training.algorithms import build, vectorise
-from uniros_learner.training.config import TD3, TrainingConfig
+from uniros_learner.training.algorithms import build
+from uniros_learner.training.config import TrainingConfig
+from uniros_learner.training.environments import vectorise
 from uniros_learner.training.policy_file import PolicyRefused, check_fits, load_policy, save_policy
 
-CONFIG = TrainingConfig(env_id="Pendulum-v1", hyperparameters=TD3(net_arch=(8, 16), activation_fn="tanh"))
+NETWORKS = {"net_arch": [8, 16], "activation_fn": "tanh", "buffer_size": 1000}
+CONFIG = TrainingConfig(env_id="Pendulum-v1", hyperparameters=NETWORKS)
 
 
 @pytest.fixture(scope="module")

@@ -2,58 +2,60 @@
 
 from __future__ import annotations
 
-import dataclasses
+from importlib import import_module
 from typing import Any
 
-import gymnasium
-import numpy as np
 import torch
 from gymnasium import spaces
-from stable_baselines3 import TD3
-from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.noise import NormalActionNoise
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
-from uniros_learner.training.config import ACTIVATIONS, TrainingConfig
+from uniros_learner.training.catalogue import ALGORITHMS
+from uniros_learner.training.config import TrainingConfig
+from uniros_learner.training.environments import has_goals
 from uniros_learner.training.fields import InvalidConfig
-
-CLASSES: dict[str, type[OffPolicyAlgorithm]] = {"td3": TD3}
-
-
-def vectorise(env: gymnasium.Env) -> VecEnv:
-    """`env` as Stable-Baselines3 steps it, with returns and lengths of episodes in the infos. Never closes `env`."""
-    return DummyVecEnv([lambda: Monitor(env)])
+from uniros_learner.training.hyperparameters import split
+from uniros_learner.training.parts import algorithm_arguments, own_class, policy_arguments
 
 
-def build(config: TrainingConfig, venv: VecEnv) -> OffPolicyAlgorithm:
-    """An untrained model. Raises InvalidConfig when the algorithm cannot act in this environment."""
-    if not isinstance(venv.action_space, spaces.Box):
-        raise InvalidConfig(
-            f"{config.algorithm} needs continuous actions, a Box; {config.env_id} has {venv.action_space}"
-        )
+def class_of(algorithm: str) -> type[BaseAlgorithm]:
+    """The algorithm's class. Raises InvalidConfig when its package is not installed."""
+    entry = ALGORITHMS[algorithm]
+    try:
+        return getattr(import_module(entry.package), entry.cls)
+    except ImportError as error:
+        raise InvalidConfig(f"{algorithm} needs the Python package {entry.package!r}: {error}") from error
+
+
+def build(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
+    """An untrained model for the environments of `vectorise(env, config)`.
+
+    Raises InvalidConfig when the algorithm cannot act in this environment, or does not accept its settings.
+    """
     torch.set_num_threads(config.threads)
-    settings = dataclasses.asdict(config.hyperparameters)
-    noise = np.full(venv.action_space.shape, settings.pop("action_noise"))
-    return CLASSES[config.algorithm](
-        policy_name(venv.observation_space),
-        venv,
-        policy_kwargs=policy_kwargs(settings.pop("net_arch"), settings.pop("activation_fn")),
-        action_noise=NormalActionNoise(np.zeros_like(noise), noise),
-        seed=config.seed,
-        device=config.device,
-        **settings,
-    )
+    of_algorithm, of_policy = split(config.algorithm, config.hyperparameters)
+    policy = of_algorithm.pop("policy") or policy_name(venv.observation_space)
+    if ":" not in policy and policy not in class_of(config.algorithm).policy_aliases:
+        raise InvalidConfig(f"{config.algorithm} has no {policy}, which observations like these need: "
+                            f"{venv.observation_space}")
+    settings = algorithm_arguments(of_algorithm, venv.action_space.shape, has_goals(venv.observation_space))
+    try:
+        return class_of(config.algorithm)(
+            policy=own_class(policy) if ":" in policy else policy,
+            env=venv,
+            policy_kwargs=policy_arguments(of_policy),
+            seed=config.seed,
+            device=config.device,
+            **settings,
+        )
+    except (AssertionError, TypeError, ValueError) as error:
+        raise InvalidConfig(f"{config.algorithm} does not accept these settings: {error}") from error
 
 
 def policy_name(observation_space: spaces.Space) -> str:
     return "MultiInputPolicy" if isinstance(observation_space, spaces.Dict) else "MlpPolicy"
 
 
-def policy_kwargs(net_arch: tuple[int, ...] | list[int], activation_fn: str) -> dict[str, Any]:
-    """The networks and their optimiser, as the policy's constructor takes them."""
-    return {
-        "net_arch": list(net_arch),
-        "activation_fn": getattr(torch.nn, ACTIVATIONS[activation_fn]),
-        "optimizer_kwargs": {"fused": True},  # one pass over all weights: a quarter more updates per second
-    }
+def policy_class(algorithm: str, observation_space: spaces.Space, name: str | None = None) -> Any:
+    """The class of the algorithm's policy of that name, or of the one for such observations."""
+    return class_of(algorithm).policy_aliases[name or policy_name(observation_space)]

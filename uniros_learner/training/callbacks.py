@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
 from uniros_learner.training.config import EarlyStop
 from uniros_learner.training.episodes import Episode, EpisodeLog, summarise
@@ -14,6 +15,7 @@ from uniros_learner.training.terminal import Display
 
 SHOWN_EPISODES = 40  # for the running figures, where early stopping asks for no window
 RATE_PERIOD = 3.0  # s over which speeds are averaged
+STEP = ("buffer_actions", "new_obs", "rewards", "dones", "infos")  # what is stored of one
 SHORTEST_SPAN = 0.2  # s below which a speed would be noise
 
 
@@ -82,11 +84,28 @@ class Show(BaseCallback):
 
 
 class Until(BaseCallback):
-    """Ends `learn()` after the first step for which `condition()` is true."""
+    """Ends `learn()` after the first step for which `stop()` or `done()` is true.
 
-    def __init__(self, condition: Callable[[], bool]):
+    An algorithm that learns from whole rollouts is asked `done()` between them: what it has collected is not lost.
+    """
+
+    def __init__(self, stop: Callable[[], bool], done: Callable[[], bool]):
         super().__init__()
-        self._condition = condition
+        self._stop, self._done = stop, done
+        self._due = False
+
+    def _on_rollout_start(self) -> None:
+        self._due = not isinstance(self.model, OffPolicyAlgorithm) and self._done()
 
     def _on_step(self) -> bool:
-        return not self._condition()
+        if not isinstance(self.model, OffPolicyAlgorithm):
+            return not (self._stop() or self._due)
+        if not (self._stop() or self._done()):
+            return True
+        self._keep_step(self.model)
+        return False
+
+    def _keep_step(self, model: OffPolicyAlgorithm) -> None:
+        """Stable-Baselines3 would drop the step after which it ends, and HER miss the end of an episode."""
+        assert model.replay_buffer is not None
+        model._store_transition(model.replay_buffer, *(self.locals[name] for name in STEP))

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.fields import Bounds, InvalidConfig, OneOf, read, setting
+from uniros_learner.training.hyperparameters import flat, resolve
 
 POSITIVE = Bounds(at_least=1)
 SHARE = Bounds(at_least=0.0, at_most=1.0)
-SOME = Bounds(above=0.0, at_most=1.0)
-NOISE = Bounds(at_least=0.0)
 SEED = Bounds(at_least=0, at_most=2**31)
-ACTIVATIONS = {"relu": "ReLU", "tanh": "Tanh", "elu": "ELU", "silu": "SiLU"}  # ours: the class in torch.nn
-
-
-@dataclasses.dataclass(frozen=True)
-class TD3:
-    """Twin Delayed DDPG (Fujimoto et al. 2018); names as Stable-Baselines3 has them."""
-
-    learning_rate: float = setting(1e-3, "step size of Adam", SOME)
-    gamma: float = setting(0.95, "discount of a reward one step later", SHARE)
-    batch_size: int = setting(128, "transitions per update", POSITIVE)
-    buffer_size: int = setting(100_000, "transitions kept", POSITIVE)
-    learning_starts: int = setting(300, "steps of random actions before the first update", Bounds(at_least=0))
-    train_freq: int = setting(1, "steps between updates", POSITIVE)
-    gradient_steps: int = setting(1, "updates each time", POSITIVE)
-    tau: float = setting(0.005, "share of the networks that goes into their targets per update", SOME)
-    policy_delay: int = setting(2, "critic updates per actor update", POSITIVE)
-    target_policy_noise: float = setting(0.2, "standard deviation, action scaled to [-1, 1]", NOISE)
-    target_noise_clip: float = setting(0.5, "largest such noise, action scaled to [-1, 1]", NOISE)
-    action_noise: float = setting(0.1, "standard deviation of exploration, action scaled to [-1, 1]", NOISE)
-    net_arch: tuple[int, ...] = setting((64, 64), "units in each hidden layer, of actor and critics alike", POSITIVE)
-    activation_fn: str = setting("relu", "between the layers", OneOf(tuple(ACTIVATIONS)))
-
-    def __post_init__(self) -> None:
-        if self.batch_size > self.buffer_size:
-            raise InvalidConfig(
-                f"hyperparameters.batch_size: {self.batch_size} transitions cannot be drawn from a buffer of "
-                f"{self.buffer_size}; expected at most buffer_size"
-            )
+SECTIONS = ("hyperparameters", "early_stop", "evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +43,21 @@ class EvaluationPlan:
 class TrainingConfig:
     """Everything that decides how a run goes."""
 
-    algorithm: str = setting("td3", "how it learns", OneOf(("td3",)))
+    algorithm: str = setting("td3", "how it learns", OneOf(tuple(ALGORITHMS)))
     env_id: str = setting("RX200ReachSim-v0", "what to serve when no running env server is named")
     env_args: dict[str, Any] = dataclasses.field(
         default_factory=dict, metadata={"meaning": "arguments of its constructor", "rule": None}
     )
-    steps: int = setting(30_000, "steps at most", POSITIVE)
+    num_envs: int = setting(1, "environments stepped as one batch", POSITIVE)
+    nudge: float = setting(1.0, "for algorithms with discrete actions: what one moves a joint by, in the action's unit",
+                           Bounds(above=0.0, at_most=1.0))
+    steps: int = setting(30_000, "steps at most, of all environments together", POSITIVE)
     seed: int = setting(0, "of networks, exploration and goals", SEED)
     device: str = setting("cpu", "where the networks live", OneOf(("cpu", "cuda", "auto")))
     threads: int = setting(1, "threads of PyTorch; more only slow small networks down", POSITIVE)
-    hyperparameters: TD3 = dataclasses.field(default_factory=TD3)
+    hyperparameters: dict[str, Any] = dataclasses.field(
+        default_factory=dict, metadata={"meaning": "keywords of the algorithm and its policy", "rule": None}
+    )
     early_stop: EarlyStop = dataclasses.field(default_factory=EarlyStop)
     evaluation: EvaluationPlan = dataclasses.field(default_factory=EvaluationPlan)
 
@@ -86,26 +65,65 @@ class TrainingConfig:
         first, plan = self.seed, self.evaluation
         if first == plan.seed:
             raise InvalidConfig(f"evaluation.seed: {plan.seed} is the seed of training too; expected another one")
-        if self.hyperparameters.learning_starts >= self.steps:
-            raise InvalidConfig(
-                f"steps: {self.steps} steps end before learning starts, after "
-                f"hyperparameters.learning_starts = {self.hyperparameters.learning_starts} steps"
-            )
+        object.__setattr__(self, "hyperparameters", resolve(self.algorithm, self.hyperparameters))
+        starts = self.hyperparameters.get("learning_starts", 0)
+        if starts >= self.steps:
+            raise InvalidConfig(f"steps: {self.steps} steps end before learning starts, after "
+                                f"hyperparameters.learning_starts = {starts} steps")
 
 
-def load(path: Path, changed: Iterable[str] = ()) -> TrainingConfig:
-    """The settings in a YAML file, changed as in `hyperparameters.gamma=0.9`. Raises InvalidConfig."""
+def load(path: Path, changed: Iterable[str] = (), algorithm: str | None = None) -> TrainingConfig:
+    """The settings in a YAML file, changed as in `hyperparameters.gamma=0.9`. Raises InvalidConfig.
+
+    What the file leaves open is as config/algorithms has it for the algorithm, which `algorithm` exchanges.
+    """
     try:
-        given = yaml.safe_load(path.read_text()) or {}
-        for change in changed:
+        given = _parse(path)
+        choice = [change for change in changed if change.startswith("algorithm=")]
+        for change in [*choice, *([f"algorithm={algorithm}"] if algorithm else [])]:
             _apply(given, change)
-        return read(TrainingConfig, given)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"{path} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise InvalidConfig(f"{path} is not YAML: {error}") from error
+        _flatten(given)
+        for change in changed:
+            if change not in choice:
+                _apply(given, change)
+        return of(given)
     except InvalidConfig as error:
         raise InvalidConfig(f"{path}: {error}") from None
+
+
+def of(given: Mapping[str, Any]) -> TrainingConfig:
+    """Settings from a mapping as YAML gives it, on top of config/algorithms/ALGORITHM.yaml. Raises InvalidConfig."""
+    chosen = given.get("algorithm", TrainingConfig.algorithm)
+    default = _folder() / f"{chosen}.yaml" if chosen in ALGORITHMS else None
+    return read(TrainingConfig, _merged(_parse(default) if default and default.exists() else {}, given))
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        given = yaml.safe_load(path.read_text()) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"it cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InvalidConfig(f"it is not YAML: {error}") from error
+    if not isinstance(given, dict):
+        raise InvalidConfig(f"expected 'key: value' lines, got {given!r}")
+    return given
+
+
+def _flatten(given: dict[str, Any]) -> None:
+    """Take what stands under the algorithm's name: changes shall go before it."""
+    chosen = given.get("algorithm", TrainingConfig.algorithm)
+    if chosen in ALGORITHMS and isinstance(given.get("hyperparameters"), dict):
+        given["hyperparameters"] = flat(given["hyperparameters"], chosen)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, and where both say something what is above; sections setting by setting."""
+    both = {**below, **above}
+    for name in SECTIONS:
+        if isinstance(below.get(name), Mapping) and isinstance(above.get(name), Mapping):
+            both[name] = {**below[name], **above[name]}
+    return both
 
 
 def changes(given: Mapping[str, Any]) -> list[str]:
@@ -139,16 +157,28 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def find(name: str) -> Path:
-    """A YAML file by path, or by its name in config/algorithms. Raises InvalidConfig, which names those there are."""
+def find(name: str) -> tuple[Path, str | None]:
+    """A YAML file, and the algorithm that the name asks for instead of the file's, if it does.
+
+    name: a path, the name of a file in config/algorithms, or ALGORITHM_NAME: "sac_reach" is reach.yaml with SAC.
+    Raises InvalidConfig, which names those there are.
+    """
     if Path(name).is_file():
-        return Path(name)
-    folder = _package_folder() / "config" / "algorithms"
-    known = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+        return Path(name), None
+    known = {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
     stem = Path(name).name.removesuffix(".yaml")
-    if stem not in known:
-        raise InvalidConfig(f"there is no file {name!r}, and in {folder} there are only {', '.join(known) or 'none'}")
-    return known[stem]
+    if stem in known:
+        return known[stem], None
+    algorithm, _, rest = stem.partition("_")
+    if algorithm in ALGORITHMS and rest in known:
+        return known[rest], algorithm
+    near = difflib.get_close_matches(stem, [*known, *(f"{each}_{task}" for each in ALGORITHMS for task in known)], n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise InvalidConfig(f"there is no file {name!r}; {hint}in {_folder()} there are {', '.join(known) or 'none'}")
+
+
+def _folder() -> Path:
+    return _package_folder() / "config" / "algorithms"
 
 
 def _package_folder() -> Path:

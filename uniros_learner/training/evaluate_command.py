@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from uniros_learner.training import config as configs
@@ -41,18 +42,20 @@ def run(argv: list[str], terminal: Terminal) -> int:
     given = {"evaluation.episodes": options.episodes, "evaluation.seed": options.seed}
     config = configs.load(folder.config, configs.changes(given))
     plan = config.evaluation
-    place = target.choose(options, config.env_id, config.env_args)
+    place = target.choose(options, config.env_id, config.env_args, config.num_envs)
     terminal.say(f"{path} in {place}: {plan.episodes} fresh goals, seed {plan.seed}")
 
     # They load PyTorch: only now that the user has been told what happens.
     from uniros_learner.training import report
+    from uniros_learner.training.environments import vectorise
     from uniros_learner.training.evaluation import evaluate_shown
     from uniros_learner.training.policy_file import check_fits, load_policy
 
-    policy = load_policy(path, options.trust)
-    with place.open() as env:
-        check_fits(policy, env)
-        episodes = evaluate_shown(policy, env, plan, terminal)
+    policy = load_policy(path, options.trust, config.algorithm)
+    with contextlib.closing(place.open()) as env:
+        venv = vectorise(env, config)
+        check_fits(policy, venv)
+        episodes = evaluate_shown(policy, venv, plan, terminal)
         title = f"{config.algorithm.upper()} policy on {env.description.env_id}"
     terminal.say("\n" + report.evaluation_table(title, episodes))
     return 0

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import gymnasium
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.type_aliases import PolicyPredictor
+from stable_baselines3.common.vec_env import VecEnv
 
-from uniros_learner.training.algorithms import vectorise
 from uniros_learner.training.config import EvaluationPlan
 from uniros_learner.training.episodes import Episode, summarise
 from uniros_learner.training.terminal import Terminal
@@ -18,14 +17,15 @@ from uniros_learner.training.terminal import Terminal
 
 def evaluate(
     policy: PolicyPredictor,
-    env: gymnasium.Env,
+    venv: VecEnv,
     episodes: int,
     seed: int,
     on_episode: Callable[[Episode], None] = lambda episode: None,
 ) -> list[Episode]:
     """`episodes` episodes of the policy's best actions; `seed` alone decides which goals they have.
 
-    on_episode is called after each; what it raises ends the evaluation. Leaves `env` at the start of one more episode.
+    venv: as `environments.vectorise` makes it; left at the start of other episodes.
+    on_episode is called after each; what it raises ends the evaluation.
     """
     done: list[Episode] = []
     steps, start = 0, time.monotonic()
@@ -37,7 +37,6 @@ def evaluate(
             done.append(Episode.from_info(locals_["info"], steps, time.monotonic() - start))
             on_episode(done[-1])
 
-    venv = vectorise(env)
     venv.seed(seed)
     evaluate_policy(policy, venv, episodes, deterministic=True, callback=after_step)
     return done
@@ -45,7 +44,7 @@ def evaluate(
 
 def evaluate_shown(
     policy: PolicyPredictor,
-    env: gymnasium.Env,
+    venv: VecEnv,
     plan: EvaluationPlan,
     terminal: Terminal,
     on_episode: Callable[[Episode], None] = lambda episode: None,
@@ -59,7 +58,7 @@ def evaluate_shown(
             seen.append(episode)
             display.update(len(seen), lambda: _running(seen))
 
-        return evaluate(policy, env, plan.episodes, plan.seed, show)
+        return evaluate(policy, venv, plan.episodes, plan.seed, show)
 
 
 def _running(seen: list[Episode]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, get_type_hints
 
 from uniros_msgs.errors import UnirosError
@@ -26,8 +26,7 @@ class Bounds:
     above: float = -math.inf
 
     def allow(self, value: Any) -> bool:
-        values = value if isinstance(value, tuple) else (value,)
-        return all(self.at_least <= v <= self.at_most and v > self.above for v in values)
+        return all(self.at_least <= v <= self.at_most and v > self.above for v in _numbers(value))
 
     def __str__(self) -> str:
         said = {"above": self.above, "at least": self.at_least, "at most": self.at_most}
@@ -47,8 +46,19 @@ class OneOf:
         return "one of " + ", ".join(self.words)
 
 
-Rule = Bounds | OneOf
+def _numbers(value: Any) -> Iterator[float]:
+    """Those in a value that may be a list, or lists by name."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _numbers(each)
+    else:
+        yield value
 
+
+Rule = Bounds | OneOf
+Kind = tuple[str, Callable[[Any], Any]]  # what is expected, in words, and what makes one of what is given
 
 def setting(default: Any, meaning: str, rule: Rule | None = None) -> Any:
     """A dataclass field with its meaning (and unit) and what it may be."""
@@ -83,8 +93,12 @@ def refuse_unknown(given: Iterable[Any], known: Iterable[str], where: str = "") 
 def _value(field: dataclasses.Field, hint: Any, given: Any, name: str) -> Any:
     if dataclasses.is_dataclass(hint):
         return read(hint, given, name)  # type: ignore[arg-type]
-    expected, convert = KINDS[hint]
-    rule, meaning = field.metadata["rule"], field.metadata["meaning"]
+    return checked(given, KINDS[hint], field.metadata["rule"], field.metadata["meaning"], name)
+
+
+def checked(given: Any, kind: Kind, rule: Rule | None, meaning: str, name: str) -> Any:
+    """`given` as its kind has it. Raises InvalidConfig, which says what `name` is and what it may be."""
+    expected, convert = kind
     try:
         value = convert(given)
         fits = rule is None or rule.allow(value)
@@ -96,13 +110,13 @@ def _value(field: dataclasses.Field, hint: Any, given: Any, name: str) -> Any:
     return value
 
 
-def _whole(given: Any) -> int:
+def whole(given: Any) -> int:
     if isinstance(given, bool) or float(given) != int(float(given)):
         raise ValueError(given)
     return given if isinstance(given, int) else int(float(given))
 
 
-def _number(given: Any) -> float:
+def number(given: Any) -> float:
     """Text is taken too: YAML 1.1 reads 1e-3, without a dot, as text."""
     if isinstance(given, bool) or not math.isfinite(float(given)):
         raise ValueError(given)
@@ -121,12 +135,12 @@ def _exactly(kind: type) -> Callable[[Any], Any]:
 def _whole_numbers(given: Any) -> tuple[int, ...]:
     if isinstance(given, (str, Mapping)):
         raise TypeError(given)
-    return tuple(_whole(value) for value in given)
+    return tuple(whole(value) for value in given)
 
 
-KINDS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
-    int: ("a whole number", _whole),
-    float: ("a number", _number),
+KINDS: dict[Any, Kind] = {
+    int: ("a whole number", whole),
+    float: ("a number", number),
     bool: ("true or false", _exactly(bool)),
     str: ("text", _exactly(str)),
     tuple[int, ...]: ("a list of whole numbers, each", _whole_numbers),

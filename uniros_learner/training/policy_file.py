@@ -12,16 +12,22 @@ from typing import Any
 import gymnasium
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
 
-from uniros_learner.training.algorithms import CLASSES, policy_kwargs, policy_name
-from uniros_learner.training.config import ACTIVATIONS, TrainingConfig
+from uniros_learner.training.algorithms import class_of, policy_class
+from uniros_learner.training.catalogue import ALGORITHMS
+from uniros_learner.training.config import TrainingConfig
+from uniros_learner.training.fields import checked
+from uniros_learner.training.hyperparameters import split
+from uniros_learner.training.keywords import TABLE
+from uniros_learner.training.parts import own_class, policy_arguments
 from uniros_learner.training.run_folder import replace
 from uniros_msgs import spaces
 from uniros_msgs.errors import UnirosError
 
-FORMAT = "uniros policy 1"
+FORMAT = "uniros policy 2"
 ZIP = b"PK\x03\x04"  # how a zip file begins
 
 
@@ -29,45 +35,50 @@ class PolicyRefused(UnirosError):
     """Raised when a file is not a policy, must not be opened, or does not fit the environment."""
 
 
-def save_policy(path: Path, model: OffPolicyAlgorithm, config: TrainingConfig) -> None:
+def save_policy(path: Path, model: BaseAlgorithm, config: TrainingConfig) -> None:
     """Write all weights of `model.policy`, and what is needed to build it again."""
-    description = {
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.policy.state_dict().items()}
+    replace(path, save(weights, {"format": FORMAT, "description": json.dumps(describe(model, config))}))
+
+
+def describe(model: BaseAlgorithm, config: TrainingConfig) -> dict[str, Any]:
+    """What a policy is, in words and numbers that JSON can hold."""
+    of_algorithm, of_policy = split(config.algorithm, config.hyperparameters)
+    arguments = {name: value for name, value in of_policy.items() if not name.startswith("optimizer")}
+    set_by_algorithm = {name: value for name, value in model.policy_kwargs.items() if type(value) in (int, float, bool)}
+    return {
         "algorithm": config.algorithm,
         "env_id": config.env_id,
         "steps": model.num_timesteps,
-        "net_arch": list(config.hyperparameters.net_arch),
-        "activation_fn": config.hyperparameters.activation_fn,
+        "policy": of_algorithm["policy"],
+        "arguments": arguments | set_by_algorithm,
         "observation_space": spaces.describe(model.observation_space),
         "action_space": spaces.describe(model.action_space),
     }
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.policy.state_dict().items()}
-    replace(path, save(weights, {"format": FORMAT, "description": json.dumps(description)}))
 
 
-def load_policy(path: Path, trust: bool = False) -> BasePolicy:
-    """The policy in a run's `policy.safetensors`, or with `trust` in a Stable-Baselines3 zip.
+def load_policy(path: Path, trust: bool = False, algorithm: str = "td3") -> BasePolicy:
+    """The policy in a run's `policy.safetensors`, or with `trust` in a Stable-Baselines3 zip of `algorithm`.
 
-    Raises PolicyRefused for anything else, and for files that are damaged or not what they say.
+    Raises PolicyRefused for anything else, and for files that are damaged or not what they say. Without `trust` also
+    for policies with classes of somebody's own: to import them is to run them.
     """
     try:
         start = path.open("rb").read(len(ZIP))
     except OSError as error:
         raise PolicyRefused(f"{path} cannot be read: {error}; expected a run's policy.safetensors") from error
-    if start == ZIP:
-        return _load_zip(path, trust)
-    return _load_safetensors(path)
-
-
-def _load_zip(path: Path, trust: bool) -> BasePolicy:
+    if start != ZIP:
+        return _load_safetensors(path, trust)
     if not trust:
         raise PolicyRefused(
             f"{path} is a zip of Stable-Baselines3: opening it can run any code that was put into it. Use the "
             "policy.safetensors beside it, or pass --trust if you know where it comes from"
         )
-    return CLASSES["td3"].load(path, device="cpu").policy
+    no_buffer = {"replay_buffer_class": None}  # HER's asks for an environment
+    return class_of(algorithm).load(path, device="cpu", custom_objects=no_buffer).policy
 
 
-def _load_safetensors(path: Path) -> BasePolicy:
+def _load_safetensors(path: Path, trust: bool) -> BasePolicy:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -77,29 +88,35 @@ def _load_safetensors(path: Path) -> BasePolicy:
     if metadata.get("format") != FORMAT:
         raise PolicyRefused(f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}")
     try:
-        policy = _build(json.loads(metadata["description"]))
+        policy = _build(json.loads(metadata["description"]), trust)
         policy.load_state_dict(weights)
-    except (KeyError, ValueError, TypeError, RuntimeError, UnirosError) as error:
+    except PolicyRefused as refused:
+        raise PolicyRefused(f"{path} {refused}") from None
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError, UnirosError) as error:
         raise PolicyRefused(f"{path}: its weights and its description do not go together: {error}") from error
     policy.set_training_mode(False)
     return policy
 
 
-def _build(description: dict[str, Any]) -> BasePolicy:
-    """An untrained policy of that description. Names are looked up in our own tables, nothing is imported by name."""
+def _build(description: dict[str, Any], trust: bool) -> BasePolicy:
+    """An untrained policy of that description."""
+    arguments, name = description["arguments"], description["policy"]
+    own = [value for value in (name, *arguments.values()) if isinstance(value, str) and ":" in value]
+    if own and not trust:
+        raise PolicyRefused(f"is made with {own[0]}, and to import that is to run it: pass --trust if you know it")
+    if description["algorithm"] not in ALGORITHMS:
+        raise ValueError(f"unknown algorithm {description['algorithm']!r}")
+    for key, keyword in TABLE.items():
+        if arguments.get(key) is not None:
+            checked(arguments[key], keyword.kind, keyword.rule, keyword.meaning, key)
     observation_space = spaces.build(description["observation_space"])
-    if description["activation_fn"] not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {description['activation_fn']!r}")
-    aliases = CLASSES[description["algorithm"]].policy_aliases
-    return aliases[policy_name(observation_space)](
-        observation_space,
-        spaces.build(description["action_space"]),
-        lambda _progress: 0.0,
-        **policy_kwargs(description["net_arch"], description["activation_fn"]),
-    )
+    own_policy = own_class(name) if name and ":" in name else None
+    cls = own_policy or policy_class(description["algorithm"], observation_space, name)
+    action_space = spaces.build(description["action_space"])
+    return cls(observation_space, action_space, lambda _progress: 0.0, **policy_arguments(arguments))
 
 
-def check_fits(policy: BasePolicy, env: gymnasium.Env) -> None:
+def check_fits(policy: BasePolicy, env: gymnasium.Env | VecEnv) -> None:
     """Raises PolicyRefused when the policy was trained on other spaces than `env` has."""
     for name in ("observation_space", "action_space"):
         trained, offered = getattr(policy, name), getattr(env, name)

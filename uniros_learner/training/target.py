@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uniros_bringup.xmlrpc import CallFailed, call
-from uniros_learner.api import connect, make
+from uniros_learner.api import connect, connect_vec, make
 from uniros_learner.env import RosEnv
 from uniros_learner.training.fields import InvalidConfig
 from uniros_msgs.errors import ConnectionFailed
+
+if TYPE_CHECKING:
+    from uniros_learner.sb3 import RosVecEnv
+
+    Environment = RosEnv | RosVecEnv
 
 NS = "/rx200"
 
@@ -23,16 +28,27 @@ class Target:
     env_args: dict[str, Any] | None = None
     master_uri: str = ""
     ns: str = NS
+    num_envs: int = 1  # more: as one batch
     patience: float = 10.0  # s that a running env server may take to appear
 
     def __str__(self) -> str:
-        return f"{self.env_id} on a private ROS master" if self.env_id else f"{self.ns} on {self.master_uri}"
+        what = f"{self.num_envs} x {self.env_id}" if self.num_envs > 1 else self.env_id
+        return f"{what} on a private ROS master" if self.env_id else f"{self.ns} on {self.master_uri}"
 
-    def open(self) -> RosEnv:
-        """The environment, to be closed by the caller. Raises what `make` and `connect` raise."""
+    def open(self) -> Environment:
+        """The environment or batch, to be closed by the caller. Raises what `make` and `connect` raise."""
+        if self.num_envs > 1:
+            return self._open_batch()
         if self.env_id:
             return make(self.env_id, **(self.env_args or {}))
         return connect(self.master_uri, self.ns, timeout=self.patience)
+
+    def _open_batch(self) -> RosVecEnv:
+        from uniros_learner.sb3 import RosVecEnv, make_vec_env  # loads PyTorch
+
+        if self.env_id:
+            return make_vec_env(self.env_id, self.num_envs, **(self.env_args or {}))
+        return RosVecEnv(connect_vec(self.master_uri, self.ns, timeout=self.patience))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,14 +59,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ns", help=f"namespace of the env server to join (default {NS})")
 
 
-def choose(options: argparse.Namespace, env_id: str, env_args: dict[str, Any]) -> Target:
+def choose(options: argparse.Namespace, env_id: str, env_args: dict[str, Any], num_envs: int = 1) -> Target:
     """What the options name; without any, `env_id`. The arguments belong to `env_id` alone. Raises InvalidConfig."""
     if options.master_uri:
-        return Target(master_uri=options.master_uri, ns="/" + (options.ns or NS).strip("/"))
+        return Target(master_uri=options.master_uri, ns="/" + (options.ns or NS).strip("/"), num_envs=num_envs)
     if options.ns:
         raise InvalidConfig("a namespace says where on a running ROS master: give --master URI, too")
     wanted = options.env_id or env_id
-    return Target(env_id=wanted, env_args=env_args if wanted == env_id else {})
+    return Target(env_id=wanted, env_args=env_args if wanted == env_id else {}, num_envs=num_envs)
 
 
 def require_master(uri: str) -> None:

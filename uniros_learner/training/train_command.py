@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib
 import os
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from uniros_learner.training import config as configs
 from uniros_learner.training import node, run_folder, target
+from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.command import INTERRUPTED
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.interrupt import Interrupt
@@ -21,9 +23,9 @@ from uniros_learner.training.target import Target
 from uniros_learner.training.terminal import Terminal
 
 if TYPE_CHECKING:
-    from uniros_learner.env import RosEnv
+    from uniros_learner.training.target import Environment
 
-DEFAULT_CONFIG = "td3_reach"
+DEFAULT_CONFIG = "reach"
 LAUNCH_PATIENCE = 60.0  # s: a launch file starts the env server at the same time
 TRAINER = "uniros_learner.training.trainer"  # loads PyTorch: imported only when the user has been told what happens
 
@@ -34,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("config", nargs="?", default=DEFAULT_CONFIG,
                         help="YAML file, or the name of one in config/algorithms")
+    parser.add_argument("--algo", choices=ALGORITHMS, help="learn by this algorithm instead of the file's")
     target.add_options(parser)
     parser.add_argument("--steps", type=int, help="steps at most; default: as in the file")
     parser.add_argument("--seed", type=int, help="of networks, exploration and goals; default: as in the file")
@@ -46,7 +49,8 @@ def parser() -> argparse.ArgumentParser:
 def read_config(options: argparse.Namespace) -> TrainingConfig:
     """The settings of file and options together. Raises InvalidConfig."""
     given = configs.changes({"steps": options.steps, "seed": options.seed})
-    return configs.load(configs.find(options.config), [*options.changes, *given])
+    path, algorithm = configs.find(options.config)
+    return configs.load(path, [*options.changes, *given], options.algo or algorithm)
 
 
 def make_folder(options: argparse.Namespace, as_node: bool) -> RunFolder:
@@ -72,7 +76,7 @@ def run(argv: list[str], terminal: Terminal) -> int:
 def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int:
     """Check everything, say what will happen, and do it; returns the exit code."""
     config = read_config(options)
-    place = target.choose(options, config.env_id, config.env_args)
+    place = target.choose(options, config.env_id, config.env_args, config.num_envs)
     if as_node:
         place = dataclasses.replace(place, patience=LAUNCH_PATIENCE)
     folder = make_folder(options, as_node)
@@ -82,8 +86,9 @@ def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int
             f"{config.algorithm.upper()} learns in {place}: up to {config.steps:,} steps, seed {config.seed}\n"
             f"run folder {folder.shown}"
         )
-        threading.Thread(target=importlib.import_module, args=(TRAINER,), daemon=True).start()
-        with place.open() as env, Interrupt() as interrupt:
+        if place.num_envs == 1:  # a batch is opened with PyTorch's help: two imports of it at once may lock up
+            threading.Thread(target=importlib.import_module, args=(TRAINER,), daemon=True).start()
+        with contextlib.closing(place.open()) as env, Interrupt() as interrupt:
             terminal.say(f"{env.description.env_id} is there after {time.monotonic() - start:.1f} s")
             if as_node:
                 node.on_shutdown(interrupt.request)
@@ -92,7 +97,7 @@ def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int
         folder.drop_if_empty()
 
 
-def served(config: TrainingConfig, place: Target, env: RosEnv) -> TrainingConfig:
+def served(config: TrainingConfig, place: Target, env: Environment) -> TrainingConfig:
     """The settings with the environment that is really there: the file may have named another."""
     if place.env_id == config.env_id:
         return config
@@ -100,7 +105,7 @@ def served(config: TrainingConfig, place: Target, env: RosEnv) -> TrainingConfig
 
 
 def train(
-    config: TrainingConfig, env: RosEnv, folder: RunFolder, interrupt: Interrupt, terminal: Terminal, as_node: bool
+    config: TrainingConfig, env: Environment, folder: RunFolder, interrupt: Interrupt, terminal: Terminal, as_node: bool
 ) -> int:
     """Train, evaluate, and say how it went, however it ends; returns the exit code.
 

@@ -9,20 +9,21 @@ from enum import Enum
 
 import gymnasium
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.vec_env import VecEnv
 
 from uniros_learner.training import plots, report
-from uniros_learner.training.algorithms import build, vectorise
+from uniros_learner.training.algorithms import build
 from uniros_learner.training.callbacks import Record, Show, Until
 from uniros_learner.training.config import TrainingConfig, dump
+from uniros_learner.training.environments import vectorise
 from uniros_learner.training.episodes import Episode, EpisodeLog, Statistics, summarise
 from uniros_learner.training.evaluation import evaluate, evaluate_shown
+from uniros_learner.training.loops import Loop, StepLoop
 from uniros_learner.training.plots import Mark
 from uniros_learner.training.policy_file import save_policy
 from uniros_learner.training.run_folder import RunFolder, replace
 from uniros_learner.training.terminal import Terminal
 from uniros_msgs.errors import ConnectionFailed
-
-LOG_INTERVAL = 10  # episodes between two points in TensorBoard
 
 
 class End(Enum):
@@ -41,24 +42,25 @@ class Stopped(Exception):
 class Trainer:
     """One run. `env` stays the caller's, who closes it.
 
-    stop: asked after every step whether the user wants an end.
+    stop: asked after every step whether the user wants an end. loop: how it learns, unless in plain steps.
     Raises InvalidConfig when the algorithm cannot act in `env`.
     """
 
     def __init__(
         self,
         config: TrainingConfig,
-        env: gymnasium.Env,
+        env: gymnasium.Env | VecEnv,
         folder: RunFolder,
         terminal: Terminal,
         stop: Callable[[], bool] = lambda: False,
+        loop: Loop | None = None,
     ):
         self.config, self.folder = config, folder
         self.end, self.seconds, self.marks = End.BROKEN, 0.0, list[Mark]()
         self.episodes: list[Episode] = []
         self.evaluation: list[Episode] = []
-        self._env, self._terminal, self._stop = env, terminal, stop
-        self._venv = vectorise(env)
+        self._terminal, self._stop, self._loop = terminal, stop, loop or StepLoop()
+        self._venv = vectorise(env, config)
         self.model = build(config, self._venv)
         replace(folder.config, dump(config))
         self.model.set_logger(configure(str(folder.tensorboard), ["tensorboard"]))
@@ -110,12 +112,10 @@ class Trainer:
             self.save()
 
     def _learn(self, record: Record, show: Show) -> End:
-        until = Until(lambda: self._stop() or record.convincing())
+        until = Until(self._stop, record.convincing)
         while self.steps < self.config.steps:
             first = self.steps == 0
-            self.model.learn(
-                self.config.steps - self.steps, [record, show, until], LOG_INTERVAL, reset_num_timesteps=first
-            )
+            self._loop.learn(self.model, self.config.steps - self.steps, [record, show, until], first)
             if self._stop():
                 return End.STOPPED
             if record.convincing():
@@ -129,7 +129,7 @@ class Trainer:
         """Whether the policy also succeeds without exploration."""
         plan = self.config.early_stop
         seed = self.config.evaluation.seed + 1 + len(self.marks)
-        episodes = evaluate(self.model, self._env, plan.check_episodes, seed, self._heed_stop)
+        episodes = evaluate(self.model, self._venv, plan.check_episodes, seed, self._heed_stop)
         rate = self._note("check", episodes).success_rate or 0.0
         passed = rate >= plan.check_success_rate
         self._terminal.say(
@@ -151,7 +151,7 @@ class Trainer:
                 log.add(episode)
                 self._heed_stop(episode)
 
-            evaluate_shown(self.model, self._env, self.config.evaluation, self._terminal, on_episode)
+            evaluate_shown(self.model, self._venv, self.config.evaluation, self._terminal, on_episode)
             self.evaluation = log.episodes
         self._note("eval", self.evaluation)
 

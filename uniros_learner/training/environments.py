@@ -1,0 +1,124 @@
+"""The one form in which training steps environments: a `VecEnv`, of one environment or of a batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecMonitor
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+
+from uniros_env_server.tasks import TASKS, load  # pure functions: the one thing both sides share
+from uniros_env_server.tasks.relabel import compute_reward
+from uniros_learner.training.catalogue import ALGORITHMS
+from uniros_learner.training.config import TrainingConfig
+from uniros_learner.training.fields import InvalidConfig
+
+
+def vectorise(env: gymnasium.Env | VecEnv, config: TrainingConfig | None = None) -> VecEnv:
+    """`env` as Stable-Baselines3 steps it, with returns and lengths of episodes in the infos. Never closes `env`.
+
+    config: of the algorithm that is to act in it; without one, actions are as they are.
+    Raises InvalidConfig when the algorithm cannot act in this environment.
+    """
+    venv: VecEnv = VecMonitor(env) if isinstance(env, VecEnv) else DummyVecEnv([lambda: Monitor(env)])
+    task = task_of(env)
+    if task:
+        venv = LocalReward(venv, task)
+    return venv if config is None else _acted_in(venv, config)
+
+
+def _acted_in(venv: VecEnv, config: TrainingConfig) -> VecEnv:
+    actions, offered = ALGORITHMS[config.algorithm].actions, venv.action_space
+    if actions == "discrete" and isinstance(offered, spaces.Box):
+        return Nudges(venv, config.nudge)
+    if actions == "continuous" and not isinstance(offered, spaces.Box):
+        raise InvalidConfig(f"{config.algorithm} needs continuous actions, a Box; {config.env_id} has {offered}")
+    if actions == "discrete" and not isinstance(offered, spaces.Discrete):
+        raise InvalidConfig(f"{config.algorithm} needs actions that are Discrete or a Box; {config.env_id} has "
+                            f"{offered}")
+    return venv
+
+
+def has_goals(observation_space: spaces.Space) -> bool:
+    return isinstance(observation_space, spaces.Dict) and "desired_goal" in observation_space.spaces
+
+
+# --- discrete actions -------------------------------------------------------------------------------------------------
+
+
+def nudges(space: spaces.Box, size: float) -> NDArray[np.float32]:
+    """(2 A + 1, A) actions: stay, then each component alone by +size and by -size, within the space.
+
+    For actions that are changes, where zero means stay; other spaces are taken by their middle and half their range.
+    """
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    if space.shape is None or len(space.shape) != 1 or not np.isfinite([low, high]).all():
+        raise InvalidConfig(f"discrete nudges are of one-dimensional bounded actions, not of {space}")
+    middle, reach = (low + high) / 2, size * (high - low) / 2
+    each = np.diag(reach)
+    rows = np.stack([each, -each], axis=1).reshape(-1, len(middle))
+    return (middle + np.concatenate([np.zeros((1, len(middle))), rows])).astype(np.float32)
+
+
+class Nudges(VecEnvWrapper):
+    """Discrete actions for continuous ones: see `nudges`."""
+
+    def __init__(self, venv: VecEnv, size: float):
+        assert isinstance(venv.action_space, spaces.Box)
+        self.table = nudges(venv.action_space, size)
+        super().__init__(venv, action_space=spaces.Discrete(len(self.table)))
+
+    def reset(self) -> VecEnvObs:
+        """As the environment does."""
+        return self.venv.reset()
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Numbers of nudges, (n,)."""
+        self.venv.step_async(self.table[np.asarray(actions, dtype=np.int64)])
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """As the environment does."""
+        return self.venv.step_wait()
+
+
+# --- relabelling ------------------------------------------------------------------------------------------------------
+
+
+def task_of(env: gymnasium.Env | VecEnv) -> dict[str, Any]:
+    """Name and parameters of the task behind an env server, as far as its reward can be computed here; else {}."""
+    if not has_goals(env.observation_space):
+        return {}
+    description = getattr(env.unwrapped, "description", None)
+    task = json.loads(getattr(description, "task", "") or "{}")
+    return task if task.get("name") in TASKS else {}
+
+
+class LocalReward(VecEnvWrapper):
+    """`compute_reward` here instead of at the env server: HER asks for it in every update."""
+
+    def __init__(self, venv: VecEnv, task: Mapping[str, Any]):
+        super().__init__(venv)
+        self._task = load(task["name"], **task["parameters"])
+
+    def reset(self) -> VecEnvObs:
+        """As the environment does."""
+        return self.venv.reset()
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """As the environment does."""
+        return self.venv.step_wait()
+
+    def env_method(self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+                   ) -> list[Any]:
+        """Call a method of each row."""
+        if method_name != "compute_reward":
+            return self.venv.env_method(method_name, *method_args, indices=indices, **method_kwargs)
+        reward = compute_reward(self._task, *method_args, **method_kwargs)
+        return [reward for _ in self._get_indices(indices)]
