@@ -33,7 +33,7 @@ def register() -> None:
 def make_simulated(task: str, goal: bool = False, robot: str = "rx200", reward_type: str = "",
                    action_type: str = "joint", action_scale: float = 1.0, real_time: bool = False,
                    cycle_time: float = 0.1, control_rate: float = 50.0, render_mode: str | None = None,
-                   **parameters: Any) -> gymnasium.Env[Any, Any]:
+                   randomisation: Any = None, **parameters: Any) -> gymnasium.Env[Any, Any]:
     """A simulated arm at a task, without a step limit of its own.
 
     reward_type: sparse, dense or shaped; unless given, sparse for goal environments and dense for others.
@@ -41,13 +41,14 @@ def make_simulated(task: str, goal: bool = False, robot: str = "rx200", reward_t
     action_scale: rad/s that one unit of an action stands for, at most 1.5; with ee what no joint exceeds.
     real_time: let time pass with the wall clock, in a loop of control_rate (Hz), instead of inside step().
     cycle_time: s that an action lasts. The remaining parameters are those of the task.
+    randomisation: knobs of the physics that each episode draws anew, and from where: see `Randomisation.read`.
     """
     from uniros_env_server import tasks
     from uniros_env_server.environments.assembly import ArmConfig, assemble
 
     parameters["reward_type"] = reward_type or ("sparse" if goal else "dense")
     config = ArmConfig(robot, action_type, action_scale, real_time, cycle_time, control_rate)
-    return assemble(config, tasks.load(task, **parameters), goal, render_mode)
+    return assemble(config, tasks.load(task, **parameters), goal, render_mode, randomisation)
 
 
 def make_real(task: str, goal: bool = False, robot: str = "rx200", reward_type: str = "", action_type: str = "joint",
@@ -71,6 +72,8 @@ def make_real(task: str, goal: bool = False, robot: str = "rx200", reward_type: 
     if not rospy.core.is_initialized():
         raise StartFailed("a real arm's environment lives in a ROS node: uniros_learner.make(...) starts one, or "
                           "rosrun uniros env_server")
+    if parameters.pop("randomisation", None):
+        raise StartFailed("randomisation changes a simulation's physics: a real arm has its own")
     parameters["reward_type"] = reward_type or ("sparse" if goal else "dense")
     config = ArmConfig(robot, action_type, action_scale, True, cycle_time, control_rate, phase_lock)
     connection = Connection(allow_motion, joint_states, arm_command, gripper_command, planner, patience)

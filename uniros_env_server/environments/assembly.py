@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from uniros_env_server.environments.homing import Homing
+from uniros_env_server.environments.randomisation import Randomisation
 from uniros_env_server.environments.robot_env import RobotGoalEnv, RobotTaskEnv
 from uniros_env_server.environments.targets import JointDeltas, Targets, ToolDeltas
+from uniros_env_server.environments.tuning import least_ramp, offer_physics
 from uniros_env_server.planning.planner import make_planner
 from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.model import RobotModel, load_model
@@ -17,6 +21,7 @@ from uniros_env_server.safety.gate import SafetyGate, SafetyLimits
 from uniros_env_server.tasks.task import Task
 from uniros_env_server.timing.clock import Clock, LockStepClock
 from uniros_env_server.timing.real_time import Rates, RealTimeClock
+from uniros_msgs.knobs import Cycle
 
 CYCLE_TIMES = (0.04, 2.0)  # s
 ACTION_TYPES = ("joint", "ee")
@@ -53,13 +58,17 @@ class Connection:
     patience: float = 15.0  # s, for the driver to appear
 
 
-def assemble(config: ArmConfig, task: Task, goal: bool, render_mode: str | None) -> RobotTaskEnv:
+def assemble(config: ArmConfig, task: Task, goal: bool, render_mode: str | None,
+             randomisation: Mapping[str, Any] | str | None = None) -> RobotTaskEnv:
     """The environment of one simulated arm. Raises ValueError for figures that do not fit together."""
-    gate = make_gate(config, "simulated")
+    gate, randomised = make_gate(config, "simulated"), Randomisation.read(randomisation, config.robot)
     robot = MujocoRobot(gate.model)
-    clock = RealTimeClock(robot, _rates(config, gate), gate.watch) if config.real_time else LockStepClock(
-        robot, config.cycle_time)
-    return _environment(config, task, goal, render_mode, gate, clock)
+    clock = RealTimeClock(robot, _rates(config, gate), gate.watch, watchdog=gate.limits.state_age
+                          ) if config.real_time else LockStepClock(robot, config.cycle_time)
+    env = _environment(config, task, goal, render_mode, gate, clock)
+    offer_physics(env.tuning, robot, clock)
+    env.randomise(randomised)
+    return env
 
 
 def assemble_real(config: ArmConfig, task: Task, goal: bool, render_mode: str | None, connection: Connection
@@ -77,7 +86,7 @@ def assemble_real(config: ArmConfig, task: Task, goal: bool, render_mode: str | 
     except BaseException:
         planner.close()
         raise
-    clock = RealTimeClock(robot, rates, gate.watch, latching=True)
+    clock = RealTimeClock(robot, rates, gate.watch, latching=True, watchdog=limits.state_age)
     homing = Homing(clock, gate, planner, robot.driver.torque_on, forbidden(connection.allow_motion))
     return _environment(config, task, goal, render_mode, gate, clock, homing)
 
@@ -100,9 +109,8 @@ def make_gate(config: ArmConfig, world: str) -> SafetyGate:
 
 
 def _rates(config: ArmConfig, gate: SafetyGate) -> Rates:
-    slowest = float(gate.speeds.min())
-    least_ramp = config.cycle_time * min(1.0, config.action_scale / slowest)
-    return Rates(config.cycle_time, config.control_rate, least_ramp, config.phase_lock)
+    ramp = least_ramp(Cycle(config.cycle_time, config.action_scale), gate)
+    return Rates(config.cycle_time, config.control_rate, ramp, config.phase_lock)
 
 
 def make_targets(config: ArmConfig, model: RobotModel) -> Targets:

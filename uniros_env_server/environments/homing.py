@@ -77,10 +77,11 @@ class Homing:
 
     def _travel(self, way: Trajectory, start: Array, end: Array, until: float, progress: Progress) -> None:
         fingers = float(np.abs(end - start)[0, self._arm :].max(initial=0.0)) / self._manners.fingers
-        duration = max(way.duration, fingers, self._clock.cycle_time)
+        slower = self._gate.velocity_scale
+        duration = max(way.duration / slower, fingers / slower, self._clock.cycle_time)
         for passed in self._pieces(duration):
             target = end.copy()
-            target[0, : self._arm] = way.at(passed)[0]
+            target[0, : self._arm] = way.at(passed * slower)[0]
             target[:, self._arm :] = start[:, self._arm :] + (end - start)[:, self._arm :] * (passed / duration)
             self._go(target, until)
             progress(passed / duration, "on the way")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import gymnasium
@@ -12,7 +13,9 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike, NDArray
 
 from uniros_env_server.environments.homing import Homing, Progress
+from uniros_env_server.environments.randomisation import Randomisation, Streams
 from uniros_env_server.environments.targets import Targets
+from uniros_env_server.environments.tuning import Tuning, least_ramp, offer_cycle
 from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.robot import Array, RobotState
 from uniros_env_server.safety.gate import Decision, SafetyGate
@@ -21,6 +24,7 @@ from uniros_env_server.tasks.relabel import compute_reward
 from uniros_env_server.tasks.task import Task, View
 from uniros_env_server.timing.clock import Clock, Outcome, Timing
 from uniros_msgs.errors import InvalidAction, InvalidObservation, ResetNeeded
+from uniros_msgs.knobs import Cycle
 
 if TYPE_CHECKING:
     from uniros_env_server.robots.picture import Painter
@@ -43,10 +47,11 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
     numbers from -1 to 1 that move the last executed command; zero means stay. `info` holds `is_success`, `distance` (m
     to the goal), `refusal` (why the arm held instead; empty when it did not) and `executed_action`; in real time also
     `commanded` and `measured` (s since the epoch), `command_delay` and `observation_age` (s), `overruns`, `cancelled`.
+    Where physics are randomised, the `info` of a reset says how: `randomisation`, a figure for each knob drawn.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012 - as gymnasium declares it
-    remote_attributes = ("mode", "cycle_time", "limits")
+    remote_attributes = ("mode", "cycle_time", "limits", "knobs")
     remote_methods: tuple[str, ...] = ("describe_task", "timing_report", "clear_estop")
 
     def __init__(self, task: Task, gate: SafetyGate, clock: Clock, targets: Targets, start: Array,
@@ -55,6 +60,14 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         self.task, self.gate, self.clock, self.targets = task, gate, clock, targets
         self.mode, self.cycle_time, self.render_mode = clock.mode, clock.cycle_time, render_mode
         self._start, self._homing = start, homing
+        self.tuning = Tuning()
+        self._smoothing = 0.0  # share of the last executed action in the next one
+        self._executed: Array = np.zeros((1, targets.size))  # the last action, as it was carried out
+        self._rested = 0  # cycles without an action, when the last one was commanded
+        self._randomisation: Randomisation | None = None
+        self._streams = Streams(1)
+        offer_cycle(self.tuning, gate, Cycle(clock.cycle_time, targets.speed, watchdog=gate.limits.state_age,
+                                             tolerance=task.tolerance), self._turn_cycle)
         self.has_driver = homing is not None  # that publishes the arm's joints
         self.on_progress: Progress = lambda share, phase: None  # told how a reset goes on
         self.arrival: float | None = None  # s, monotonic, when the next step's action came, if it came from elsewhere
@@ -77,18 +90,20 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         raise what `Homing.bring` does; it holds then.
         """
         super().reset(seed=seed)
+        self._streams.seed([0], [seed])
         if seed is not None:
             self._goals = []
         self._goal = self._given_goal(options) if options and "goal" in options else self._next_goal()
         self._outcome = None
+        drawn = self._randomise()
         if self._homing:
             self._homing.bring(self._start, self.on_progress)
         state = self.clock.reset(self._start)
         nothing = Decision(state.setpoint, np.zeros(1, dtype=np.int8))
         self._outcome = Outcome(nothing, state, Timing())
-        executed = np.zeros((1, self.targets.size))
+        self._executed = executed = np.zeros((1, self.targets.size))
         observation, achieved = self._see(state, executed)
-        return observation, self._info(self._outcome, achieved, executed)
+        return observation, self._info(self._outcome, achieved, executed) | drawn
 
     def step(self, action: ArrayLike) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Carry out an action, as far as it is safe, for one action cycle.
@@ -104,12 +119,12 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         def decide(state: RobotState, age: float, duration: float) -> Decision:
             nonlocal before
             before = state.setpoint
-            target = self.targets.target(before, wanted)
+            target = self.targets.target(before, self._eased(wanted))
             return self.gate.check(state, age, target, duration, self.task.workspace)
 
         arrival, self.arrival = self.arrival, None
         outcome = self._outcome = self.clock.cycle(decide, arrival)
-        executed = self.targets.executed(before, outcome.state.setpoint)
+        self._executed = executed = self.targets.executed(before, outcome.state.setpoint)
         observation, achieved = self._see(outcome.state, executed)
         reward = self.task.reward(achieved, self._goal, outcome.decision.refusal)
         info = self._info(outcome, achieved, executed)
@@ -145,6 +160,15 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         """What binds the arm, as JSON can hold it: joint ranges, speeds, margins and the workspace (rad, m, s)."""
         return self.gate.describe() | {"workspace": {"low": self.task.workspace.low.tolist(),
                                                      "high": self.task.workspace.high.tolist()}}
+
+    @property
+    def knobs(self) -> dict[str, dict[str, float]]:
+        """Where the knobs stand, by group."""
+        return {group: self.tuning.values(group) for group in self.tuning.groups}
+
+    def randomise(self, randomisation: Randomisation) -> None:
+        """Draw knobs of the physics anew for each episode from now on. Needs a simulator."""
+        self._randomisation = randomisation if randomisation.ranges else None
 
     def snapshot(self) -> Snapshot:
         """The newest state and the goal, for anybody who watches; may be called from any thread, never waits."""
@@ -182,6 +206,35 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         if fresh:
             record.clear()
         return report
+
+    # --- knobs ------------------------------------------------------------------------------------------------------
+
+    def _turn_cycle(self, values: Cycle, changes: Mapping[str, float]) -> None:
+        self.clock.retime(values.cycle_time, least_ramp(values, self.gate), values.watchdog)
+        self.gate.narrow(values.velocity_scale, values.watchdog)
+        self.cycle_time, self._smoothing = values.cycle_time, values.smoothing
+        self.targets = self.targets.paced(values)
+        self.task = replace(self.task, tolerance=values.tolerance)  # type: ignore[type-var]
+
+    def _randomise(self) -> dict[str, Any]:
+        """Draw what the coming episode draws anew; returns what there is to add to the info."""
+        if "physics" not in self.tuning.groups:
+            return {}
+        physics, noise = self._streams.next(0)
+        robot: Any = self.clock.robot
+        self.clock.between(lambda: robot.begin_noise([0], [noise]))
+        if self._randomisation is None:
+            return {}
+        drawn = self._randomisation.draw(physics)
+        self.tuning.turn("physics", drawn)
+        return {"randomisation": drawn}
+
+    def _eased(self, wanted: Array) -> Array:
+        """(1, A) the action asked for, drawn towards the last executed one, unless the arm has rested since."""
+        before, self._rested = self._rested, self.clock.record.overruns
+        if not self._smoothing or before != self._rested:
+            return wanted * (1.0 - self._smoothing) if self._smoothing else wanted
+        return wanted + self._smoothing * (self._executed - wanted)
 
     # --- the parts of a step ----------------------------------------------------------------------------------------
 

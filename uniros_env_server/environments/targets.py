@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.robot import Array
+from uniros_msgs.knobs import Cycle
+
+REACH = 0.25  # m/s that one unit of an action in space stands for
 
 
 class Targets(Protocol):
@@ -18,11 +21,18 @@ class Targets(Protocol):
     def size(self) -> int:
         """A, the number of an action's components."""
 
+    @property
+    def speed(self) -> float:
+        """rad/s that one unit stands for, or with actions in space what no joint exceeds."""
+
     def target(self, setpoint: Array, action: Array) -> Array:
         """The command an action asks for, from the last executed command `setpoint`."""
 
     def executed(self, setpoint: Array, command: Array) -> Array:
         """(N, A) the action that the command executed amounts to."""
+
+    def paced(self, cycle: Cycle) -> Targets:
+        """The same for actions of another scale, speed and duration."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,10 @@ class JointDeltas:
         """See `Targets.executed`."""
         return _within_one((command - setpoint)[:, : self.size] / (self.speed * self.cycle_time))
 
+    def paced(self, cycle: Cycle) -> Targets:
+        """See `Targets.paced`."""
+        return replace(self, speed=cycle.action_scale * cycle.velocity_scale, cycle_time=cycle.cycle_time)
+
 
 @dataclass(frozen=True)
 class ToolDeltas:
@@ -54,7 +68,7 @@ class ToolDeltas:
     kinematics: Kinematics
     speed: float  # rad/s that no joint exceeds
     cycle_time: float  # s
-    reach: float = 0.25  # m/s that one unit stands for
+    reach: float = REACH  # m/s that one unit stands for
     damping: float = 0.02  # m
     size: int = 3
 
@@ -75,6 +89,11 @@ class ToolDeltas:
         arm = len(self.kinematics.joints)
         way = self.kinematics.position(command[:, :arm]) - self.kinematics.position(setpoint[:, :arm])
         return _within_one(way / (self.reach * self.cycle_time))
+
+    def paced(self, cycle: Cycle) -> Targets:
+        """See `Targets.paced`."""
+        return replace(self, speed=cycle.action_scale * cycle.velocity_scale, cycle_time=cycle.cycle_time,
+                       reach=REACH * cycle.velocity_scale)
 
 
 def _within_one(share: Array) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,12 +59,12 @@ class SafetyGate:
 
     def __init__(self, model: RobotModel, limits: SafetyLimits) -> None:
         self.model = model
-        self.limits = limits
+        self.limits = self._widest = limits
         self._lower, self._upper = model.limits(model.commanded)
         self._arm = len(model.arm)
         self._lower[: self._arm] += limits.limit_margin
         self._upper[: self._arm] -= limits.limit_margin
-        self._speed = limits.speed_share * model.top_speeds(model.commanded) * (1 + 1e-6)
+        self._speed = self._speeds(limits)
         self._clearance = PathClearance(model)
         self._calm, self._hasty = self._needs(limits.tracking), self._needs(limits.tracking + limits.haste)
         self._stopped = False
@@ -73,6 +73,23 @@ class SafetyGate:
     def speeds(self) -> Array:
         """(A,) rad/s, the fastest commanded motion of each joint of the arm."""
         return self._speed[: self._arm]
+
+    @property
+    def velocity_scale(self) -> float:
+        """The share of the speeds in safety.yaml that is allowed now."""
+        return self.limits.speed_share / self._widest.speed_share
+
+    def narrow(self, velocity_scale: float, state_age: float) -> None:
+        """From now on, allow a share of the speeds in safety.yaml, and measurements as old as state_age (s).
+
+        Raises ValueError for more than is written there.
+        """
+        widest = self._widest
+        if not 0.0 < velocity_scale <= 1.0 or not 0.0 < state_age <= widest.state_age:
+            raise ValueError(f"safety.yaml allows a velocity_scale of at most 1 and states {widest.state_age:g} s old, "
+                             f"not {velocity_scale!r} and {state_age!r}")
+        self.limits = replace(widest, speed_share=widest.speed_share * velocity_scale, state_age=state_age)
+        self._speed = self._speeds(self.limits)
 
     @property
     def stopped(self) -> bool:
@@ -127,6 +144,10 @@ class SafetyGate:
         table, links, box = self._clearance.at(q, workspace)
         needs = self._calm if workspace is None else self._hasty
         return inside & (table >= needs.table[0]) & (links >= needs.links[0]) & (box >= 0)
+
+    def _speeds(self, limits: SafetyLimits) -> Array:
+        """(C,) rad/s, m/s that commands may ask for."""
+        return limits.speed_share * self.model.top_speeds(self.model.commanded) * (1 + 1e-6)
 
     def _needs(self, stray: float) -> Needs:
         """Clearance (m) of the commanded way, from which links may stray, then of the one from where the arm is."""

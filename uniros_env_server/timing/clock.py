@@ -11,6 +11,7 @@ from uniros_env_server.robots.robot import Array, Robot, RobotState
 from uniros_env_server.safety.gate import Decision
 from uniros_env_server.safety.refusal import NAMES
 from uniros_env_server.timing.loop_record import LoopRecord
+from uniros_env_server.timing.pace import Pace
 from uniros_msgs.errors import Closed
 
 Decide = Callable[[RobotState, float, float], Decision]  # from the measured state, its age and the time left (s)
@@ -59,6 +60,21 @@ class Clock(Protocol):
     def clear(self) -> None:
         """Acknowledge a fault. Raises RobotFault while it lasts."""
 
+    def between(self, change: Callable[[], None]) -> None:
+        """Make a change to the robot, or to what the clock asks of others, between two moments of its time.
+
+        Raises what `change` raises.
+        """
+
+    def retime(self, cycle_time: float, least_ramp: float, watchdog: float) -> None:
+        """From the next action on: how long cycles last, how late in its cycle an action may come, and without any
+        for how long an arm that moves in real time is left alone (s). Raises ValueError, and nothing has changed,
+        for a cycle that does not fit.
+        """
+
+    def pace(self, factor: float) -> None:
+        """From now on, let so many simulated seconds pass in a second; 0, in lock-step: as fast as it goes."""
+
     def cancel(self) -> None:
         """Hold the arms and let a waiting `cycle` return now; may be called from any thread."""
 
@@ -77,6 +93,7 @@ class LockStepClock:
         self.record = LoopRecord(1 / cycle_time)
         self._latest = robot.state()
         self._closed = False
+        self._pace = Pace()
 
     @property
     def latest(self) -> RobotState:
@@ -96,13 +113,27 @@ class LockStepClock:
     def cycle(self, decide: Decide, arrived: float | None = None) -> Outcome:
         """See `Clock.cycle`. Between two cycles no time passes, so the state is never old."""
         self._raise_if_closed()
+        self._pace.begin()
         decision = decide(self._latest, 0.0, self.cycle_time)
         commanded = time.time()
         self.record.refuse(NAMES[code] for code in decision.refusal)
         self.robot.command(decision.command, self.cycle_time)
         self.robot.advance(self.cycle_time)
+        self._pace.end(self.cycle_time)
         self._latest = self.robot.state()
         return Outcome(decision, self._latest, Timing(commanded))
+
+    def between(self, change: Callable[[], None]) -> None:
+        """See `Clock.between`. Nothing is under way between two calls."""
+        change()
+
+    def retime(self, cycle_time: float, least_ramp: float, watchdog: float) -> None:
+        """See `Clock.retime`. Any cycle fits, and nothing is ever late."""
+        self.cycle_time, self.record.rate = cycle_time, 1 / cycle_time
+
+    def pace(self, factor: float) -> None:
+        """See `Clock.pace`."""
+        self._pace.factor = factor
 
     def cancel(self) -> None:
         """Nothing to do: a cycle is over before anybody could ask."""

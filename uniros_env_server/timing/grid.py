@@ -35,6 +35,12 @@ class Grid:
         self._origin: float | None = None  # s, monotonic
         self._last = 0  # number of the last cycle that had an action
 
+    def retimed(self, rates: Rates) -> Grid:
+        """A grid of other cycles, which the next action sets; the count goes on."""
+        grid = Grid(rates)
+        grid.overruns = self.overruns
+        return grid
+
     @property
     def started(self) -> bool:
         """Whether there was an action yet."""

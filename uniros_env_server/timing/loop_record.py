@@ -21,6 +21,7 @@ class LoopRecord:
         self.ticks = 0
         self.missed_ticks = 0  # deadlines of the loop that passed without a turn
         self.overruns = 0  # action cycles that passed without an action
+        self.silences = 0  # times that no action came for longer than the watchdog waits
         self.faults = 0
         self.fault = ""  # why nothing moves, until it is acknowledged
         self.refusals: dict[str, int] = {}
@@ -60,8 +61,8 @@ class LoopRecord:
             turns = list(self._turns)
         kept = (len(turns) - 1) / (turns[-1] - turns[0]) if len(turns) > 1 else 0.0
         found: dict[str, Any] = {"rate": round(kept, 2), "ticks": self.ticks, "missed_ticks": self.missed_ticks,
-                                 "overruns": self.overruns, "faults": self.faults, "fault": self.fault,
-                                 "refusals": dict(self.refusals)}
+                                 "overruns": self.overruns, "silences": self.silences, "faults": self.faults,
+                                 "fault": self.fault, "refusals": dict(self.refusals)}
         for name, values in kinds.items():
             found[f"{name}_count"] = len(values)
             for label, quantile in QUANTILES.items():

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -18,6 +18,7 @@ from uniros_env_server.safety.refusal import NAMES, Refusal
 from uniros_env_server.timing.clock import Decide, Outcome, Timing
 from uniros_env_server.timing.grid import Grid, Rates
 from uniros_env_server.timing.loop_record import LoopRecord
+from uniros_env_server.timing.pace import Timeline
 from uniros_msgs.errors import Closed, RobotFault
 
 TROUBLE = {Refusal.ESTOP: "the emergency stop is in force: call env/clear_estop when it is safe",
@@ -47,24 +48,30 @@ class RealTimeClock:
 
     latching: what keeps the arm from being driven, between `engage` and `clear`, is a fault: the arm holds, whoever
     waits or comes gets a RobotFault, and that stays so until `clear`. Without it the gate's refusals must do.
+
+    With `pace`, all that is timed here goes by simulated seconds; figures of the record are in those, too.
     """
 
     mode = "real_time"
 
-    def __init__(self, robot: Robot, rates: Rates, watch: Watch, latching: bool = False) -> None:
+    def __init__(self, robot: Robot, rates: Rates, watch: Watch, latching: bool = False,
+                 watchdog: float = math.inf) -> None:
+        """watchdog: s without an action, in an episode, after which the arm is told to hold."""
         self.robot = robot
         self.cycle_time = rates.cycle_time
         self.record = LoopRecord(rates.control_rate)
         self._latching = latching
         self._engaged = False
         self._rates = rates
-        self._watch = watch
+        self._watch, self._watchdog = watch, watchdog
+        self._timeline = Timeline()
         self._inbox: SimpleQueue[Callable[[float], None]] = SimpleQueue()  # called by the loop with the time
         self._latest = robot.state()
         self._grid = Grid(rates)
         self._running: _Running | None = None
         self._ended: Exception | None = None
-        self._passed = time.monotonic()  # s, until when the robot's time has passed
+        self._rested: float | None = None  # s, when the last cycle ended; None while nobody is waited for
+        self._passed = self._timeline.now()  # s, until when the robot's time has passed
         self._tick = self._passed + 1 / rates.control_rate  # s, when the loop looks next
         self._thread = threading.Thread(target=self._run, name="control loop", daemon=True)
         self._thread.start()
@@ -94,6 +101,24 @@ class RealTimeClock:
         outcome: Outcome = self._ask(lambda reply, now: self._begin(reply, decide, arrived, now))
         return outcome
 
+    def between(self, change: Callable[[], None]) -> None:
+        """See `Clock.between`. Raises RobotFault when the loop has died or hangs."""
+        self._ask(lambda reply, now: _attempt(reply, change))
+
+    def retime(self, cycle_time: float, least_ramp: float, watchdog: float) -> None:
+        """See `Clock.retime`. Raises ValueError for what is no whole number of control periods."""
+        rates = replace(self._rates, cycle_time=cycle_time, least_ramp=least_ramp)
+
+        def change() -> None:
+            self._rates, self._watchdog, self.cycle_time = rates, watchdog, cycle_time
+            self._grid = self._grid.retimed(rates)
+
+        self.between(change)
+
+    def pace(self, factor: float) -> None:
+        """See `Clock.pace`."""
+        self.between(lambda: self._timeline.pace(factor))
+
     def cancel(self) -> None:
         """See `Clock.cancel`."""
         self._inbox.put(self._cancel)
@@ -108,7 +133,8 @@ class RealTimeClock:
         self._raise_if_ended()
         reply: SimpleQueue[Any] = SimpleQueue()
         self._inbox.put(lambda now: request(reply, now))
-        deadline = time.monotonic() + 2 * self.cycle_time + PATIENCE
+        patience = 2 * self.cycle_time / self._timeline.factor + PATIENCE
+        deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             try:
                 answer = reply.get(timeout=0.1)
@@ -118,7 +144,7 @@ class RealTimeClock:
             if isinstance(answer, Exception):
                 raise answer
             return answer
-        raise RobotFault(f"the control loop hangs: no answer within {2 * self.cycle_time + PATIENCE:.1f} s. "
+        raise RobotFault(f"the control loop hangs: no answer within {patience:.1f} s. "
                          "Close the environment and make it again")
 
     def _raise_if_ended(self) -> None:
@@ -142,10 +168,10 @@ class RealTimeClock:
     def _turn(self) -> None:
         """Wait for a request or the next tick, let time pass until now, and do what is due."""
         try:
-            request = self._inbox.get(timeout=max(0.0, self._tick - time.monotonic()))
+            request = self._inbox.get(timeout=max(0.0, self._tick - self._timeline.now()) / self._timeline.factor)
         except Empty:
             request = None
-        now = time.monotonic()
+        now = self._timeline.now()
         self._let_pass(now)
         if now >= self._tick:
             period = 1 / self._rates.control_rate
@@ -173,6 +199,10 @@ class RealTimeClock:
                 self._running.decision = Decision(self._latest.setpoint, codes)
         if self._running and now >= self._running.end - EARLY:
             self._finish(self._running, cancelled=False)
+        if self._rested is not None and now - self._rested > self._watchdog:
+            self._rested = None
+            self.record.silences += 1
+            self.robot.hold()
 
     def _fail(self, trouble: str) -> None:
         """Hold because of a fault, if there is one, and tell whoever waits."""
@@ -217,12 +247,12 @@ class RealTimeClock:
         except Exception as error:  # noqa: BLE001 - the caller's function: for the caller to hear of
             reply.put(error)
             return
-        self._let_pass(time.monotonic())  # deciding takes its time, and the ramp is to end with the cycle
+        self._let_pass(self._timeline.now())  # deciding takes its time, and the ramp is to end with the cycle
         self.robot.command(decision.command, max(end - self._passed, 1 / self._rates.control_rate))
         timing = Timing(time.time(), time.monotonic() - arrived, self._grid.overruns)
         self.record.note("command_delay", timing.command_delay)
         self.record.refuse(NAMES[code] for code in decision.refusal)
-        self._running = _Running(reply, decision, timing, end)
+        self._running, self._rested = _Running(reply, decision, timing, end), None
 
     def _assign(self, now: float) -> float:
         """The end (s, monotonic) of the cycle of an action that comes now; cycles end when the loop looks."""
@@ -238,7 +268,7 @@ class RealTimeClock:
         return end
 
     def _finish(self, running: _Running, cancelled: bool) -> None:
-        self._running = None
+        self._running, self._rested = None, self._passed
         running.reply.put(Outcome(running.decision, self._latest, running.timing, cancelled))
 
     def _reset(self, reply: SimpleQueue[Any], q: Array) -> None:
@@ -247,7 +277,7 @@ class RealTimeClock:
         except RobotFault as error:  # an arm that cannot jump, and is not there
             reply.put(error)
             return
-        self._grid = Grid(self._rates)
+        self._grid, self._rested = Grid(self._rates), None
         self._latest = self.robot.state()
         reply.put(self._latest)
 
@@ -259,6 +289,14 @@ class RealTimeClock:
 
     def _close(self, now: float) -> None:
         self._ended = Closed("the environment is closed: make it again")
+
+
+def _attempt(reply: SimpleQueue[Any], change: Callable[[], None]) -> None:
+    try:
+        change()
+        reply.put(None)
+    except Exception as error:  # noqa: BLE001 - the caller's function: for the caller to hear of
+        reply.put(error)
 
 
 def _fault(trouble: str) -> RobotFault:

@@ -73,8 +73,8 @@ class Row(NamedTuple):
 def table(group: type) -> List[Row]:  # noqa: UP006
     """The knobs of a class, in its order."""
     kinds = {"float": "double", "int": "int"}
-    return [Row(each.name, kinds[str(each.type)], 0, each.metadata["doc"], each.default, each.metadata["low"],
-                each.metadata["high"]) for each in fields(group)]
+    return [Row(each.name, kinds[str(each.type)], 0, each.metadata["doc"], getattr(group, each.name),
+                each.metadata["low"], each.metadata["high"]) for each in fields(group)]
 
 
 def bounds(values: Any, **narrower: Tuple[float, float]) -> Bounds:  # noqa: UP006
