@@ -5,8 +5,8 @@ executes nothing of theirs; whatever does not fit together is refused before it 
 actors of Stable-Baselines3 are: an observation flattened (keys of a Dict in the space's order, whole numbers as one-hot
 vectors), a fixed normalisation, layers with an activation, and a head that makes an action of the last layer's output:
 
-    tanh                from [-1, 1] to the action space's bounds                           TD3, DDPG, CrossQ
-    squashed_gaussian   the same, of a mean and the logarithm of a standard deviation       SAC, TQC
+    tanh                from [-1, 1] to the action space's bounds                           TD3, DDPG
+    squashed_gaussian   the same, of a mean and the logarithm of a standard deviation       SAC, TQC, CrossQ
     gaussian            clipped to the bounds; standard deviation independent of the state  PPO, A2C
     argmax              the choice of the highest value                                     DQN
     categorical         the likeliest choice, or one drawn with the probability it has      PPO, A2C
