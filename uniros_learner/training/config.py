@@ -13,11 +13,12 @@ import yaml
 from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.fields import Bounds, InvalidConfig, OneOf, read, setting
 from uniros_learner.training.hyperparameters import flat, resolve
+from uniros_learner.training.joint.plan import JointPlan
 
 POSITIVE = Bounds(at_least=1)
 SHARE = Bounds(at_least=0.0, at_most=1.0)
 SEED = Bounds(at_least=0, at_most=2**31)
-SECTIONS = ("hyperparameters", "early_stop", "evaluation")
+SECTIONS = ("hyperparameters", "joint", "early_stop", "evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,7 @@ class TrainingConfig:
     hyperparameters: dict[str, Any] = dataclasses.field(
         default_factory=dict, metadata={"meaning": "keywords of the algorithm and its policy", "rule": None}
     )
+    joint: JointPlan = dataclasses.field(default_factory=JointPlan)
     early_stop: EarlyStop = dataclasses.field(default_factory=EarlyStop)
     evaluation: EvaluationPlan = dataclasses.field(default_factory=EvaluationPlan)
 

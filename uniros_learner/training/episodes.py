@@ -40,12 +40,12 @@ class Episode:
 class EpisodeLog:
     """A list of episodes that is also a file, complete up to the last episode at any moment. For use in a `with`."""
 
-    def __init__(self, path: Path):
-        """Raises OSError when the file cannot be written."""
+    def __init__(self, path: Path, kind: type[Episode] = Episode):
+        """kind: of the episodes, whose fields are the columns. Raises OSError when the file cannot be written."""
         self.episodes: list[Episode] = []
         self._file = path.open("w", newline="")
         self._writer = csv.writer(self._file)
-        self._writer.writerow([field.name for field in dataclasses.fields(Episode)])
+        self._writer.writerow([field.name for field in dataclasses.fields(kind)])
 
     def add(self, episode: Episode) -> None:
         self.episodes.append(episode)

@@ -138,11 +138,25 @@ def _whole_numbers(given: Any) -> tuple[int, ...]:
     return tuple(whole(value) for value in given)
 
 
+def _numbers_of(given: Any) -> tuple[float, ...]:
+    if isinstance(given, (str, Mapping)):
+        raise TypeError(given)
+    return tuple(number(value) for value in given)
+
+
+def _texts(given: Any) -> tuple[str, ...]:
+    if isinstance(given, (str, Mapping)) or not all(isinstance(value, str) for value in given):
+        raise TypeError(given)
+    return tuple(given)
+
+
 KINDS: dict[Any, Kind] = {
     int: ("a whole number", whole),
     float: ("a number", number),
     bool: ("true or false", _exactly(bool)),
     str: ("text", _exactly(str)),
     tuple[int, ...]: ("a list of whole numbers, each", _whole_numbers),
+    tuple[float, ...]: ("a list of numbers, each", _numbers_of),
+    tuple[str, ...]: ("a list of texts", _texts),
     dict[str, Any]: ("'key: value' lines", _exactly(dict)),
 }
