@@ -50,3 +50,11 @@ def serve(graph: Graph, env_id: str, ns: str, **kwargs: object) -> Process:
             return False
 
     return graph.node(command, f"{ns.strip('/')}-env_server", registered)
+
+
+def record(graph: Graph, folder: Path, *settings: str) -> Process:
+    """A recorder on a running graph, that writes its bags to `folder`; settings: private ones, as `_name:=value`."""
+    command = [sys.executable, "-m", "uniros_env_server.recorder", "__name:=recorder", f"_folder:={folder}", *settings]
+    recorder = graph.node(command, f"recorder-{time.monotonic_ns()}", lambda: True)
+    wait_until(lambda: "recording transitions to" in recorder.tail(100) or not recorder.alive, 20.0)
+    return recorder

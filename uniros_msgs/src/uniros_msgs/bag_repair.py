@@ -21,7 +21,8 @@ from uniros_msgs.errors import BagInUse, MalformedData
 
 MAGIC = b"#ROSBAG V2.0\n"
 HEADER_SIZE = 4096  # bytes of the file header's record without its two lengths
-FILE_HEADER, INDEX, CHUNK, CHUNK_INFO, CONNECTION = 3, 4, 5, 6, 7
+KINDS = MESSAGE, FILE_HEADER, INDEX, CHUNK, CHUNK_INFO, CONNECTION = 2, 3, 4, 5, 6, 7  # of records
+MALFORMED = (EOFError, KeyError, IndexError, ValueError, OSError, RuntimeError, struct.error)
 _U32 = struct.Struct("<I")
 _ENTRY = struct.Struct("<QI")  # of an index: time, offset
 ACTIVE = ".active"  # what the name of a bag ends in while it is written
@@ -47,6 +48,14 @@ class _Chunk:
     first: int = 0  # the earliest and the latest message, as the file writes times
     last: int = 0
     counts: dict[int, int] = field(default_factory=dict)  # connection -> messages
+
+
+@dataclass
+class _Inside:
+    """Of a chunk: the records of the connections that begin in it, and the connections that have messages in it."""
+
+    connections: dict[int, bytes] = field(default_factory=dict)
+    messages: set[int] = field(default_factory=set)
 
 
 def repair(path: Path) -> Repair:
@@ -117,24 +126,30 @@ def _scan(file: BinaryIO, size: int) -> tuple[list[_Chunk], dict[int, bytes], in
             fields, data = _record(file)
             if fields["op"][0] != CHUNK or not data:
                 break
-            _read_index(file, size, chunk)
-            if not chunk.counts:
-                break
-            if not connections.keys() >= chunk.counts.keys():
-                connections |= _connections(_decompress(data, fields["compression"]))
-        except (EOFError, KeyError, ValueError, OSError, RuntimeError, struct.error):
+            sound = _read_index(file, size, chunk)
+            if not sound or not connections.keys() >= chunk.counts.keys():
+                inside = _inside(_decompress(data, fields["compression"]))
+                if chunk.counts.keys() != inside.messages:
+                    break
+                connections |= inside.connections
+        except MALFORMED:
             break
         chunks.append(chunk)
         end = file.tell()
     return chunks, connections, end
 
 
-def _read_index(file: BinaryIO, size: int, chunk: _Chunk) -> None:
-    """The records behind a chunk that tell what is in it."""
+def _read_index(file: BinaryIO, size: int, chunk: _Chunk) -> bool:
+    """Read the records behind a chunk that tell what is in it. False when what follows them is no record at all."""
     times: list[int] = []
+    sound = True
     while (at := file.tell()) < size:
-        fields, data = _record(file)
-        if fields["op"][0] != INDEX:
+        try:
+            fields, data = _record(file)
+            sound = fields["op"][0] in KINDS
+        except MALFORMED:
+            sound = False
+        if not sound or fields["op"][0] != INDEX:
             file.seek(at)
             break
         entries = list(_ENTRY.iter_unpack(data))
@@ -142,15 +157,19 @@ def _read_index(file: BinaryIO, size: int, chunk: _Chunk) -> None:
         times += [(stamp & 0xFFFFFFFF) << 32 | stamp >> 32 for stamp, _ in entries]  # seconds come first, and low
     if times:
         chunk.first, chunk.last = min(times), max(times)
+    return sound and bool(times)
 
 
-def _connections(data: bytes) -> dict[int, bytes]:
-    """The connection records among those of a chunk, as bytes."""
-    found, file = {}, io.BytesIO(data)
+def _inside(data: bytes) -> _Inside:
+    """What is in a chunk that was not compressed, or is no longer."""
+    found, file = _Inside(), io.BytesIO(data)
     while (start := file.tell()) < len(data):
         fields, _ = _record(file)
+        connection = int.from_bytes(fields["conn"], "little")
         if fields["op"][0] == CONNECTION:
-            found[int.from_bytes(fields["conn"], "little")] = data[start : file.tell()]
+            found.connections[connection] = data[start : file.tell()]
+        else:
+            found.messages.add(connection)
     return found
 
 
