@@ -22,7 +22,7 @@ from uniros_learner.env import RosEnv
 from uniros_learner.vector import RosVectorEnv
 
 REMEMBERED = 400  # durations of updates
-SLOW = 0.995  # the share of them that is faster than what an update is expected to take
+SLOW = 0.98  # the share of them that is faster than what the next update is expected to take
 MARGIN = 1e-3  # s between the end of the last update and the result
 RISE = 0.1  # of the way, by which the expected arrival follows results that come later; earlier ones it follows at once
 
@@ -69,13 +69,12 @@ class Arrivals:
 class IdleTraining:
     """A `Meanwhile` that trains `model`.
 
-    cycle_time: s of an action cycle. most: updates per step; None means as many as fit.
+    cycle_time: s of an action cycle. most: updates per step, None for as many as fit; may be changed at any time.
     """
 
     def __init__(self, model: OffPolicyAlgorithm, cycle_time: float, most: int | None = None) -> None:
-        self.report = IdleReport()
+        self.report, self.most = IdleReport(), most
         self._model, self._cycle = model, cycle_time
-        self._most = math.inf if most is None else most
         self._arrivals = Arrivals(cycle_time)
         self._durations: deque[float] = deque(maxlen=REMEMBERED)  # s
 
@@ -90,16 +89,18 @@ class IdleTraining:
 
     def _train(self, due: float, answered: Callable[[float], bool]) -> tuple[int, float, bool]:
         """Update until shortly before `due`: how often, for how long (s), and whether the last update was late."""
-        reserve, begun = self._reserve(), time.monotonic()
-        count, now, early = 0, begun, False
-        while count < self._most and now + reserve + MARGIN < due and not (early := answered(0.0)):
+        reserve, begun = self._reserve() + MARGIN, time.monotonic()
+        count, before, now = 0, begun, begun
+        while count != self.most and now + reserve < due and not answered(0.0):
             self._model.train(1, self._model.batch_size)
             count, before, now = count + 1, now, time.monotonic()
             self._durations.append(now - before)
         self._model.policy.set_training_mode(False)
-        late = count > 0 and (early or answered(0.0))
+        late = count > 0 and answered(0.0)
         if late:
             self._arrivals.came(before)
+        if not count and self.most != 0 and self._durations:
+            self._durations.popleft()  # else a single slow one could end all training
         return count, now - begun, late
 
     def _reserve(self) -> float:
