@@ -42,6 +42,7 @@ def main() -> int:
         attach_view(env)
         server = EnvServer(env, env_id, rospy.get_param("~check_observations", False))
         attach_health(env, server)
+        attach_knobs(env, server)
         rospy.loginfo("serving %s at %s", env_id, rospy.resolve_name("env"))
         server.serve()
         return 0
@@ -82,6 +83,14 @@ def attach_health(env: Any, server: EnvServer) -> None:
         from uniros_env_server.serving.health import Health
 
         Health(env.unwrapped, server.lease).start()
+
+
+def attach_knobs(env: Any, server: EnvServer) -> None:
+    """Let dynamic_reconfigure turn what can be turned while it runs."""
+    if hasattr(env.unwrapped, "tuning"):
+        from uniros_env_server.serving.reconfigure import Knobs
+
+        Knobs(server, env.unwrapped.tuning).start()
 
 
 def run() -> None:

@@ -157,9 +157,11 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
 
     @property
     def limits(self) -> dict[str, Any]:
-        """What binds the arm, as JSON can hold it: joint ranges, speeds, margins and the workspace (rad, m, s)."""
-        return self.gate.describe() | {"workspace": {"low": self.task.workspace.low.tolist(),
-                                                     "high": self.task.workspace.high.tolist()}}
+        """What binds the arm, as JSON can hold it: joint ranges, speeds, margins and the workspace (rad, m, s), and
+        how its actions are carried out: the knobs of its cycle.
+        """
+        box = {"low": self.task.workspace.low.tolist(), "high": self.task.workspace.high.tolist()}
+        return self.gate.describe() | {"workspace": box, "cycle": self.tuning.values("cycle")}
 
     @property
     def knobs(self) -> dict[str, dict[str, float]]:

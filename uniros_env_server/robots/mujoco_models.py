@@ -25,7 +25,7 @@ class MujocoModels:
     def __init__(self, model: mujoco.MjModel, num: int, arm: tuple[str, ...]) -> None:
         """arm: the joints that the knob `damping` acts on."""
         self.rows = [model] * num
-        self.knobs = [Physics(time_step=model.opt.timestep, gravity=model.opt.gravity[2])] * num
+        self.knobs = [Physics(time_step=float(model.opt.timestep), gravity=float(model.opt.gravity[2]))] * num
         self._made = copy.copy(model)
         self._damped = [model.joint(name).dofadr[0] for name in arm]
         self._scratch = mujoco.MjData(model)

@@ -64,6 +64,7 @@ class Journal:
         self._seed, self._options = list(seed), options
         if self._is_wanted():
             self._start(observation, info, stamps, known)
+        self._note_draw(info)
 
     def add(self, action: Any, observation: Any, reward: Any, terminated: Any, truncated: Any, info: dict[str, Any],
             stamps: wire.Stamps) -> None:
@@ -79,6 +80,7 @@ class Journal:
                 self._send(DONE if done else GOES_ON)
         elif not done and self._is_wanted():
             self._start(observation, info, stamps, known=False)
+        self._note_draw(info)
         self._over = self._over or done
 
     def leave(self) -> None:
@@ -97,8 +99,12 @@ class Journal:
         if not self._over:
             self.close(FAILED)
 
-    def change(self, values: dict[str, Any]) -> None:
-        """Note that settings were changed, which counts from the next step on."""
+    def change(self, values: dict[str, Any], spec_hash: str = "") -> None:
+        """Note that settings were changed, and the specification perhaps, which counts from the next step on."""
+        if spec_hash and spec_hash != self._origin["spec_hash"]:
+            if self._actions:
+                self._send(GOES_ON)
+            self._origin["spec_hash"] = spec_hash
         self._values |= values
         self._settings.append([self._step + 1, values])
         if not self._observations:  # nobody is told of changes one by one
@@ -109,6 +115,12 @@ class Journal:
         if self._observations and self._step:
             self._send(end)
         self._over = True
+
+    def _note_draw(self, info: dict[str, Any]) -> None:
+        """Physics that an episode has drawn anew are settings that have changed."""
+        drawn = info.get("randomisation") if isinstance(info, dict) else None
+        if isinstance(drawn, dict):
+            self.change(own(drawn))
 
     def _is_wanted(self) -> bool:
         return len(self._sinks) > 1 or self._wanted()

@@ -11,7 +11,7 @@ import logging
 import queue
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -196,6 +196,23 @@ class EnvServer:
         """A goal under way was cancelled: tell an environment that can stop early."""
         if goal is self._running and hasattr(self.env.unwrapped, "cancel"):
             self.env.unwrapped.cancel()
+
+    # --- changes ------------------------------------------------------------------------------------------------------
+
+    def between_steps(self, work: Callable[[], None]) -> None:
+        """Have the environment's thread do something between two steps, of a rollout too, and wait until it has.
+
+        Raises what `work` raises; Timeout when that thread is busy for too long, and then nothing is done.
+        """
+        changes = self.session.changes
+        changes.ask(work, CALL_DEADLINE, nudge=lambda: self._jobs.put(changes.carry_out))
+
+    def note_change(self, values: Mapping[str, Any]) -> None:
+        """Settings of the environment have been changed: describe it anew, and have the journal tell."""
+        before, self._description = self._description, describe(self.env, self._description.env_id)
+        self.journal.change(dict(values), self._description.spec_hash)
+        if self._description.spec_hash != before.spec_hash:
+            self.announce()
 
     # --- services -----------------------------------------------------------------------------------------------------
 

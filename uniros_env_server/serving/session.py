@@ -27,6 +27,7 @@ from uniros_msgs.errors import (
     StaleStep,
     UnirosError,
 )
+from uniros_msgs.handover import Handover
 from uniros_msgs.msg import Data, ResetGoal
 
 log = logging.getLogger("rosout")
@@ -60,6 +61,7 @@ class Session:
         self.lease = lease
         self.journal = journal
         self._unsettled: Callable[[Journal], None] | None = None  # what the journal has not been told yet
+        self.changes = Handover()  # what is to be done between two steps
         self.episode = 0
         self.step_count = 0
         self.phase = Phase.EMPTY
@@ -163,10 +165,11 @@ class Session:
         return reply
 
     def settle(self) -> None:
-        """What can wait until the answer has left: tell the journal of the last reset or step."""
+        """What can wait until the answer has left: tell the journal of the last reset or step, turn knobs."""
         tell, self._unsettled = self._unsettled, None
         if tell and self.journal:
             tell(self.journal)
+        self.changes.carry_out()
 
     # --- the rules ----------------------------------------------------------------------------------------------------
 
