@@ -1,13 +1,13 @@
 """`rosrun uniros recorder`: every transition that env servers make on this master, in bags.
 
 Private parameters:
-  ~folder      where bags go (default bags, in the directory of the shell); NAME.bag.active while it is written
+  ~folder      where bags go (default runs/bags, from the directory of the shell); NAME.bag.active while it is written
   ~prefix      what their names begin with (default transitions); time and suffix follow
   ~split_size  MiB after which the next file begins (default 1024; 0: never)
   ~split_time  s after which the next file begins (default 3600; 0: never)
   ~min_free    MiB that stay free on the disk (default 1024, at most a twentieth of the disk)
   ~backlog     MiB that may wait to be written (default 64); what comes beyond is lost, and counted
-  ~namespaces  of env servers that will come, so as to miss not even their first step (separated by spaces)
+  ~namespaces  of the env servers to record, separated by spaces (default: all that are or come on the master)
 """
 
 from __future__ import annotations

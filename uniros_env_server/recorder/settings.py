@@ -25,7 +25,7 @@ class Settings:
     split_time: float = 3600.0  # s after which the next file begins; 0: no such bound
     min_free: float = 1024.0  # MiB that stay free on the disk, at most a twentieth of it
     backlog: float = 64.0  # MiB that may wait to be written; what comes beyond is lost, and counted
-    namespaces: tuple[str, ...] = ()  # of env servers to listen for before they are there, so as to miss nothing
+    namespaces: tuple[str, ...] = ()  # of the env servers to record, which may come later; none: all on the master
 
     def __post_init__(self) -> None:
         for name, least in (("split_size", 0), ("split_time", 0), ("min_free", 0), ("backlog", 1)):
@@ -49,7 +49,7 @@ def read() -> Settings:
         known = ", ".join("~" + name for name in Settings.__dataclass_fields__)
         raise StartFailed(f"unknown parameters {', '.join(sorted(unknown))}; a recorder knows {known}")
     namespaces = given.pop("namespaces", "")
-    folder = Path(os.environ.get("PWD", "."), Path(str(given.pop("folder", "") or "bags")).expanduser())
+    folder = Path(os.environ.get("PWD", "."), Path(str(given.pop("folder", "") or "runs/bags")).expanduser())
     settings = Settings(folder, namespaces=tuple(str(namespaces).split()), **given)
     try:
         folder.mkdir(parents=True, exist_ok=True)

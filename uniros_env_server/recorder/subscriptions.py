@@ -1,4 +1,4 @@
-"""Listening to every env server of a master, those that come later included."""
+"""Listening to the env servers of a master, those that come later included."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class Subscriptions:
     """What comes goes to the intake, and is counted."""
 
     def __init__(self, intake: Intake, tally: Tally, namespaces: tuple[str, ...] = ()) -> None:
-        """namespaces: of env servers that are expected; of others the first transitions may be missed."""
+        """namespaces: of the env servers to listen to, from their first step on; none: all there are on the master."""
+        self._all = not namespaces
         self._intake, self._tally = intake, tally
         self._inlets: dict[str, Inlet] = {}
         self.master_seen = time.monotonic()
@@ -41,7 +42,7 @@ class Subscriptions:
             return
         self.master_seen = time.monotonic()
         for topic, kind in topics:
-            if kind in KINDS and topic not in self._inlets:
+            if self._all and kind in KINDS and topic not in self._inlets:
                 self._listen(topic, KINDS[kind])
 
     def publishers(self) -> int:

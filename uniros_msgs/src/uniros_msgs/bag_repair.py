@@ -72,16 +72,17 @@ def repair(path: Path) -> Repair:
                            ) from None
         done = _repair(file, path)
     if path.name.endswith(ACTIVE):
-        target = free_name(path.with_name(path.name[: -len(ACTIVE)]))
+        target = path.with_name(path.name[: -len(ACTIVE)])
+        target = free_name(target) if target.exists() else target
         os.replace(path, target)
         return Repair(target, done.repaired, done.chunks, done.lost)
     return done
 
 
 def free_name(path: Path) -> Path:
-    """`path`, or the same with a number before its suffix when there is such a file."""
+    """`path`, or the same with a number before its suffix when there is such a bag, be it a finished one or not."""
     count, wanted = 2, path
-    while path.exists():
+    while path.exists() or path.with_name(path.name + ACTIVE).exists():
         path = wanted.with_name(f"{wanted.stem}-{count}{wanted.suffix}")
         count += 1
     return path
