@@ -14,9 +14,9 @@ from gymnasium.vector import AutoresetMode
 
 from uniros_env_server.serving.actions import Goal
 from uniros_env_server.serving.journal import Journal
-from uniros_env_server.serving.rollout_report import Tally
+from uniros_env_server.serving.rollout_report import BatchTally, Tally
 from uniros_env_server.serving.rollout_stream import Stream
-from uniros_env_server.serving.session import Answer, Session, options_of, refusal, seeds_of
+from uniros_env_server.serving.session import Answer, Session, from_inside, options_of, refusal, seeds_of
 from uniros_msgs import codec, wire
 from uniros_msgs.errors import InvalidPolicy, LeaseLost, UnirosError
 from uniros_msgs.exploration import Exploration, Explorer
@@ -40,7 +40,7 @@ class Rollout:
         real_time = getattr(session.env.unwrapped, "mode", "plain") == "real_time"
         self._stream = Stream(goal, patient=not real_time)
         self._may_wait = request.stream and not real_time
-        self._tally = Tally(session.num_envs, self._resets_late())
+        self._tally = self._new_tally()
         self._next: tuple[Policy, bool] | None = None  # another policy, and whether from the next step on
         self._failure = wire.OK
 
@@ -67,6 +67,8 @@ class Rollout:
             self._episodes(episode)
         except UnirosError as error:  # an action that the robot refused to try
             self._failure = refusal(error)
+        except Exception as error:  # noqa: BLE001 - rewards or observations that are not what the spaces say
+            self._failure = from_inside(error)
         finally:
             self._journal.leave()
             self._journal.act("")
@@ -139,15 +141,15 @@ class Rollout:
         return max(tally.episodes / request.episodes if request.episodes else 0.0,
                    tally.steps / request.steps if request.steps else 0.0)
 
-    def _resets_late(self) -> bool:
-        """Whether a row that ended is begun anew by its next step. Raises InvalidPolicy where nobody begins it anew."""
+    def _new_tally(self) -> Tally:
+        """Raises InvalidPolicy for a batch of which nobody begins a row anew that has ended."""
         if self._session.num_envs is None:
-            return False
+            return Tally()
         mode = self._session.env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)
         if mode is AutoresetMode.DISABLED:
             raise InvalidPolicy("a rollout of a batch needs rows that are begun anew: serve it with autoreset_mode "
                                 "NextStep or SameStep")
-        return mode is AutoresetMode.NEXT_STEP
+        return BatchTally(self._session.num_envs, resets_late=mode is AutoresetMode.NEXT_STEP)
 
     # --- its end ------------------------------------------------------------------------------------------------------
 

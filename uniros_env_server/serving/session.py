@@ -137,7 +137,7 @@ class Session:
             reply = wire.ResetReply(wire.OK, episode, observation, info, self._read_stamps())
         except Exception as error:  # noqa: BLE001 - whatever user code raises
             self._unsettled = Journal.fail
-            return wire.ResetReply(_from_inside(error), episode, None, {}, NO_STAMPS)
+            return wire.ResetReply(from_inside(error), episode, None, {}, NO_STAMPS)
         self.phase = Phase.RUNNING
         self._unsettled = lambda journal: journal.begin(episode, seeds, options, observation, info, reply.stamps)
         return reply
@@ -159,7 +159,7 @@ class Session:
         except Exception as error:  # noqa: BLE001 - whatever user code raises
             self.phase = Phase.BROKEN
             self._unsettled = Journal.fail
-            return wire.StepReply(_from_inside(error), episode, step, None, 0.0, False, False, {}, NO_STAMPS)
+            return wire.StepReply(from_inside(error), episode, step, None, 0.0, False, False, {}, NO_STAMPS)
         self._unsettled = lambda journal: journal.add(action, observation, reward, terminated, truncated, info,
                                                       reply.stamps)
         return reply
@@ -268,7 +268,7 @@ def refusal(error: UnirosError) -> wire.Failure:
     return wire.Failure(type(error).__name__, str(error), "")
 
 
-def _from_inside(error: Exception) -> wire.Failure:
+def from_inside(error: Exception) -> wire.Failure:
     """What the learner is told of an exception that left the environment."""
     trace = traceback.format_exc()
     log.error("the environment raised\n%s", trace)
