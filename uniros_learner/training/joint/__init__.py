@@ -1,1 +1,1 @@
-"""One policy that learns in several environments at once: in simulation as fast as it goes, on robots as time passes."""
+"""One policy that learns in several environments at once: simulations go as fast as they can, arms as time does."""

@@ -1,0 +1,214 @@
+"""An actor: goes through episodes in one domain, one rollout after another, with the newest policy beside the robot.
+
+Nothing here waits for updates between an observation and its action: the env server acts by itself.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from uniros_learner.multi_task_member import State
+from uniros_learner.rollout import Rollout
+from uniros_learner.training.joint.board import Board, Posted
+from uniros_learner.training.joint.domain import Doing, Domain
+from uniros_learner.training.joint.exam import Exam, examine
+from uniros_learner.training.joint.experience import Assembly, Experience
+from uniros_learner.training.joint.pace import AHEAD, Pace
+from uniros_msgs.errors import InvalidPolicy, ResetNeeded, UnirosError
+from uniros_msgs.exploration import Exploration
+
+POLL = 0.05  # s between two looks at whether to go on
+Inbox = queue.SimpleQueue[tuple[Domain, Experience]]
+
+
+class Actor:
+    """Acts in a thread from `start` to `end`, and puts whole episodes into `inbox`.
+
+    Of an episode that breaks nothing gets there; the domain then comes back by itself (`Member`), and the actor goes
+    on. In real time another thread brings each new policy to the rollout under way, to act from its next step on.
+    """
+
+    def __init__(self, domain: Domain, board: Board, pace: Pace, inbox: Inbox, exploration: Exploration, seed: int,
+                 most_steps: int = 0):
+        """exploration: with the random actions at the beginning of training. most_steps: 0 for no bound."""
+        self.domain = domain
+        self.error: Exception | None = None  # what nothing can be done about
+        self._board, self._pace, self._inbox = board, pace, inbox
+        self._exploration, self._seeds = exploration, np.random.SeedSequence(seed)
+        self._most_steps = most_steps
+        self._assembly = Assembly()
+        self._exam: Exam | None = None
+        self._ending = threading.Event()
+        self._rollout: Rollout | None = None
+        self._seed_due = True  # a new environment has not been seeded
+        self._thread = threading.Thread(target=self._run, name=f"act in {domain.name}", daemon=True)
+
+    # --- for the learner ----------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin. A thread inherits its priority from the one that starts it."""
+        self._thread.start()
+
+    def sit(self, exam: Exam) -> None:
+        """Have the domain judge a policy, as soon as it can; acting goes on afterwards."""
+        self._exam = exam
+        self._interrupt()
+
+    def end(self) -> None:
+        """Ask for the end; the robot holds within a cycle."""
+        self._ending.set()
+        self._interrupt()
+
+    def join(self, timeout: float) -> bool:
+        """Whether it has ended within `timeout` (s)."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _interrupt(self) -> None:
+        rollout = self._rollout
+        if rollout:
+            try:
+                rollout.cancel()
+            except UnirosError:  # the thread that iterates learns why
+                return
+
+    # --- its thread ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._ending.is_set():
+            try:
+                self._go_on()
+            except InvalidPolicy as error:
+                self.error = error
+                break
+            except UnirosError as error:
+                self._broken(error)
+            except Exception as error:  # noqa: BLE001 - the learner raises it
+                self.error = error
+                break
+        self.domain.doing = Doing.DONE
+
+    def _go_on(self) -> None:
+        """One rollout, or one look at whether there may be one."""
+        domain = self.domain
+        if domain.member.state is not State.UP:
+            domain.doing = Doing.DOWN
+            self._ending.wait(POLL)
+        elif self._exam:
+            domain.doing = Doing.EXAMINED
+            self._be_examined(self._exam)
+        elif not self._may_act():
+            domain.doing = Doing.WAITING
+            self._pace.wait(POLL)
+        else:
+            domain.doing = Doing.ACTING
+            self._act()
+
+    def _may_act(self) -> bool:
+        if self._spent():
+            return False
+        return self._pace.simulation_may_go_on() if self.domain.lock_step else self._pace.arm_may_move()
+
+    def _spent(self) -> bool:
+        return bool(self._most_steps) and self.domain.made >= self._most_steps
+
+    def _act(self) -> None:
+        """A rollout: of some episodes in lock-step, of as many as come in real time."""
+        posted = self._board.newest
+        episodes = self._few() if self.domain.lock_step else 0
+        with self.domain.env.rollout(posted.policy, episodes=episodes, seed=self._seed(),
+                                     exploration=self._explored()) as rollout, self._known(rollout, posted):
+            for batch in rollout:
+                self.domain.made += batch.count
+                if whole := self._assembly.add(batch):
+                    self._inbox.put((self.domain, whole))
+                    self._pace.note_steps(whole.length, self.domain.lock_step)
+                self.domain.dropped = self._assembly.dropped
+                if self._spent():
+                    rollout.cancel()
+
+    def _few(self) -> int:
+        """Episodes that make about as many steps as a simulation may be ahead."""
+        length = self.domain.running().mean_length
+        return max(1, int(AHEAD / length)) if length else 1
+
+    def _be_examined(self, exam: Exam) -> None:
+        number = self.domain.number
+        try:
+            episodes = examine(self.domain.env, exam.policy, exam.asked[number], exam.seed, self.domain.name,
+                               begun=self._keep)
+        except UnirosError:
+            exam.results[number] = None
+            raise
+        finally:
+            self._exam = self._rollout = None
+        exam.results[number] = episodes if len(episodes) == exam.asked[number] else None
+
+    def _explored(self) -> Exploration:
+        """The exploration of the next rollout: what is left of the random actions, numbers of its own."""
+        left = max(0, self._exploration.random_steps - self.domain.made)
+        return replace(self._exploration, random_steps=left, seed=self._draw())
+
+    def _seed(self) -> int | None:
+        """Goals and starts are random, but those of this run."""
+        due, self._seed_due = self._seed_due, False
+        return self._draw() if due else None
+
+    def _draw(self) -> int:
+        return int(self._seeds.spawn(1)[0].generate_state(1)[0])
+
+    def _broken(self, error: UnirosError) -> None:
+        self._assembly.drop()
+        self.domain.dropped = self._assembly.dropped
+        if not self._ending.is_set():
+            self._seed_due = True
+            self.domain.member.fail(error)
+
+    # --- the rollout under way ----------------------------------------------------------------------------------------
+
+    def _keep(self, rollout: Rollout) -> None:
+        """Others may cancel it from now on, or wanted to before."""
+        self._rollout = rollout
+        if self._ending.is_set():
+            rollout.cancel()
+
+    @contextmanager
+    def _known(self, rollout: Rollout, posted: Posted) -> Iterator[None]:
+        """While it goes on: others may cancel it, and in real time it gets each new policy."""
+        self.domain.policy = posted.number
+        self._keep(rollout)
+        if self._exam:
+            rollout.cancel()
+        courier = None
+        if not self.domain.lock_step:
+            courier = threading.Thread(target=self._bring_policies, args=(rollout, posted.number),
+                                       name=f"policies to {self.domain.name}", daemon=True)
+            courier.start()
+        try:
+            yield
+        finally:
+            self._rollout = None
+            if courier:
+                courier.join()
+
+    def _bring_policies(self, rollout: Rollout, number: int) -> None:
+        while self._rollout is rollout and not rollout.over:
+            if posted := self._board.newer(number, POLL):
+                try:
+                    rollout.swap(posted.policy, now=True)
+                except ResetNeeded:  # it has just ended
+                    return
+                except InvalidPolicy as error:
+                    self.error = error
+                    return
+                except UnirosError:  # the thread that iterates learns why
+                    time.sleep(POLL)
+                else:
+                    number = self.domain.policy = posted.number

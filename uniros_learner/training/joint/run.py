@@ -1,0 +1,154 @@
+"""A joint run: trains one policy in several domains until it is good enough in all, judges it in each, and leaves
+everything about it in a run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import gymnasium
+from stable_baselines3.common.logger import configure
+
+from uniros_learner.env import RosEnv
+from uniros_learner.training.actor import actor_of
+from uniros_learner.training.config import TrainingConfig, dump
+from uniros_learner.training.episodes import EpisodeLog, summarise
+from uniros_learner.training.joint import plots, report
+from uniros_learner.training.joint.domain import Domain
+from uniros_learner.training.joint.exam import sit_in_all
+from uniros_learner.training.joint.experience import DomainEpisode
+from uniros_learner.training.joint.ledger import Ledger, record
+from uniros_learner.training.joint.loop import End
+from uniros_learner.training.joint.plots import Mark
+from uniros_learner.training.joint.setup import Setup, set_up
+from uniros_learner.training.joint.view import View, shown
+from uniros_learner.training.policy_file import save_policy
+from uniros_learner.training.run_folder import RunFolder, replace
+from uniros_learner.training.terminal import Terminal
+
+
+class JointRun:
+    """One run in environments that become its own: `close()` closes them, and those that came back in their stead.
+
+    stop: asked often whether the user wants an end.
+    Raises InvalidConfig when the algorithm cannot learn in these environments together; they are closed then.
+    """
+
+    def __init__(self, config: TrainingConfig, envs: Sequence[RosEnv], folder: RunFolder, terminal: Terminal,
+                 stop: Callable[[], bool] = lambda: False):
+        self.config, self.folder = config, folder
+        self.end, self.seconds = End.BROKEN, 0.0
+        self.marks: list[Mark] = []
+        self.evaluation: dict[Domain, list[DomainEpisode]] = {}
+        self._terminal, self._stop = terminal, stop
+        self._setup: Setup = set_up(config, envs)
+        self.domains, self.model = self._setup.domains, self._setup.model
+        replace(folder.config, dump(config))
+        self.model.set_logger(configure(str(folder.tensorboard), ["tensorboard"]))
+
+    @property
+    def steps(self) -> int:
+        """That were learnt from, of all domains."""
+        return self.model.num_timesteps
+
+    @property
+    def updates(self) -> int:
+        return self.model._n_updates
+
+    def run(self) -> None:
+        """Train, and evaluate unless the user stopped it; `end` says why training ended."""
+        try:
+            self.train()
+            if self.end is not End.STOPPED:
+                self.evaluate()
+        except KeyboardInterrupt:
+            self.end = End.STOPPED
+            raise
+
+    def train(self) -> None:
+        """Learn until the policy is good enough, steps or time are used up, or the user stops it; then save."""
+        start = time.monotonic()
+        try:
+            with EpisodeLog(self.folder.metrics, DomainEpisode) as log, self._shown() as view:
+                ledger = Ledger(self.config, self.domains, log, self.model.logger)
+                self.end = self._setup.loop.learn(ledger, self._stop, view.update, self._on_exam(ledger))
+        finally:
+            self.seconds = time.monotonic() - start
+            self.save()
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[View]:
+        with shown(View(self._terminal, self.domains, lambda: self.updates, self._setup.note)) as view:
+            yield view
+
+    def _on_exam(self, ledger: Ledger) -> Callable[[Mapping[Domain, Sequence[DomainEpisode] | None], bool], None]:
+        def on_exam(results: Mapping[Domain, Sequence[DomainEpisode] | None], passed: bool) -> None:
+            for domain, episodes in results.items():
+                self._note("check", domain, episodes or [], ledger.seconds)
+            found = ", ".join(f"{domain.name} {report.rate(episodes)}" for domain, episodes in results.items())
+            self._terminal.say(f"check after {ledger.seconds:.0f} s: {found}; training "
+                               + ("ends" if passed else "goes on"))
+
+        return on_exam
+
+    def evaluate(self) -> None:
+        """Judge the policy in each domain, all at once, and keep the episodes in the run folder."""
+        plan, policy = self.config.evaluation, actor_of(self.model, version="final")
+        asked = dict.fromkeys(self.domains, plan.episodes)
+        total = plan.episodes * len(asked)
+        with self._terminal.progress("evaluating", f"{total} episodes", total) as display:
+
+            def show(found: Mapping[Domain, Sequence[DomainEpisode]]) -> None:
+                display.update(sum(map(len, found.values())), lambda: ", ".join(
+                    f"{domain.name} {report.rate(episodes)}" for domain, episodes in found.items()))
+
+            found = sit_in_all(asked, policy, plan.seed, self._stop, show)
+        if self._stop():
+            self.end = End.STOPPED
+        with EpisodeLog(self.folder.evaluation, DomainEpisode) as log:
+            for domain, episodes in found.items():
+                self.evaluation[domain] = episodes or []
+                for episode in episodes or []:
+                    log.add(episode)
+                self._note("eval", domain, episodes or [], self.seconds)
+        self.model.logger.dump(self.steps)
+
+    def _note(self, name: str, domain: Domain, episodes: Sequence[DomainEpisode], seconds: float) -> None:
+        """Keep what a check or the evaluation found for the learning curve and TensorBoard."""
+        result = summarise(episodes)
+        if result.success_rate is not None:
+            self.marks.append(Mark(domain.name, domain.made, seconds, result.success_rate))
+        record(self.model.logger, f"{name}/{domain.name}", result)
+
+    def save(self) -> None:
+        """Write the policy and the model as they are."""
+        save_policy(self.folder.policy, self.model, self.config)
+        self.model.save(self.folder.model)
+
+    def describe(self) -> str:
+        """Draw the learning curves and write the summary; returns its text."""
+        self.model.logger.close()
+        plots.learning_curves(self.folder.curve, self.domains, self.marks, self.config)
+        text = report.summary(self)
+        replace(self.folder.summary, text)
+        return text
+
+    def close(self) -> None:
+        """Close the environments. Idempotent."""
+        self._setup.close()
+
+
+def open_envs(makers: Sequence[Callable[[], gymnasium.Env]]) -> list[RosEnv]:
+    """What the makers make, side by side: a start takes seconds. Raises what the first of them raises that fails."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(len(makers)) as pool:
+        tasks = [pool.submit(maker) for maker in makers]
+    failed = [task.exception() for task in tasks if task.exception()]
+    made = [task.result() for task in tasks if not task.exception()]
+    if failed:
+        for env in made:
+            env.close()
+        raise failed[0]  # type: ignore[misc]
+    return [env.unwrapped for env in made]  # type: ignore[misc]
