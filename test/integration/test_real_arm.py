@@ -220,7 +220,7 @@ def test_a_policy_trained_in_simulation_reaches_on_the_emulated_arm(tmp_path: Pa
     subprocess.run(["rosrun", "uniros", "train", "td3_reach", "--seed", "1", "--run-dir", str(run)], check=True,
                    stdout=subprocess.DEVNULL)
     with Graph() as graph:
-        launch = Launch(find_launch_file("real"), [], graph.master)
+        launch = Launch(find_launch_file("real"), ["record:=false"], graph.master)
         try:
             command = ["rosrun", "uniros", "evaluate", str(run), "--master", graph.master.uri, "--episodes", "20"]
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -79,8 +79,8 @@ def acknowledged(env: uniros.GymProxy) -> bool:
 
 
 def test_launch_files_and_connect_take_the_same_addresses(host: SecondHost, master: str) -> None:
-    words = ["rosrun", "uniros", "bringup", "real", "driver:=none", "allow_motion:=true", "--join", master, "--address",
-             host.here]
+    words = ["rosrun", "uniros", "bringup", "real", "driver:=none", "record:=false", "allow_motion:=true", "--join", master,
+             "--address", host.here]
     server = spawn(words, name="real.launch here")
     try:
         wait_until(lambda: offers(master, "/rx200/env/describe"), 20.0)
