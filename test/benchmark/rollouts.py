@@ -22,7 +22,7 @@ from uniros_env_server import registration
 from uniros_msgs.policy import Policy
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "support"))
-from policies import drawn  # noqa: E402
+from policies import drawn
 
 ENV_ID = "RX200ReachSim-v0"
 STEPS = 1000  # per round
