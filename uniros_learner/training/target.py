@@ -14,6 +14,7 @@ from uniros_msgs.errors import ConnectionFailed
 
 if TYPE_CHECKING:
     from uniros_learner.sb3 import RosVecEnv
+    from uniros_learner.training.config import TrainingConfig
 
     Environment = RosEnv | RosVecEnv
 
@@ -57,6 +58,40 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--env", dest="env_id", metavar="ID", help="serve this environment on a ROS master of our own")
     where.add_argument("--master", dest="master_uri", metavar="URI", help="join the env server on this ROS master")
     parser.add_argument("--ns", help=f"namespace of the env server to join (default {NS})")
+
+
+def add_several(parser: argparse.ArgumentParser) -> None:
+    """The same, where --env and --master may be repeated."""
+    parser.add_argument("--env", dest="env_id", metavar="ID", action="append",
+                        help="serve this environment on a ROS master of our own; may be repeated, for joint training: "
+                        "the simulation first")
+    parser.add_argument("--master", dest="master_uri", metavar="URI", action="append",
+                        help="join the env server on this ROS master; may be repeated")
+    parser.add_argument("--ns", help=f"namespace of the env servers to join (default {NS})")
+
+
+def choose_all(options: argparse.Namespace, config: TrainingConfig) -> list[Target]:
+    """What the options of `add_several` name, environments of our own first; without any, what the settings do.
+
+    The settings' arguments belong to the ids that they name. A node's parameters hold several as one text, with spaces
+    between them. Raises InvalidConfig.
+    """
+    masters, ids = _words(options.master_uri), _words(options.env_id)
+    if options.ns and not masters:
+        raise InvalidConfig("a namespace says where on a running ROS master: give --master URI, too")
+    named = config.joint.envs or (config.env_id,)
+    if not masters and not ids:
+        ids = list(named)
+    own = [Target(each, config.env_args if each in named else {}, num_envs=config.num_envs) for each in ids]
+    ns = "/" + (options.ns or NS).strip("/")
+    places = own + [Target(master_uri=uri, ns=ns, num_envs=config.num_envs) for uri in masters]
+    if len(places) > 1 and config.num_envs > 1:
+        raise InvalidConfig(f"num_envs: joint training takes one environment from each place, not {config.num_envs}")
+    return places
+
+
+def _words(given: str | list[str] | None) -> list[str]:
+    return (given.split() if isinstance(given, str) else given) or []
 
 
 def choose(options: argparse.Namespace, env_id: str, env_args: dict[str, Any], num_envs: int = 1) -> Target:

@@ -18,6 +18,7 @@ from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.command import INTERRUPTED
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.interrupt import Interrupt
+from uniros_learner.training.joint import command as joint
 from uniros_learner.training.run_folder import RunFolder
 from uniros_learner.training.target import Target
 from uniros_learner.training.terminal import Terminal
@@ -37,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("config", nargs="?", default=DEFAULT_CONFIG,
                         help="YAML file, or the name of one in config/algorithms")
     parser.add_argument("--algo", choices=ALGORITHMS, help="learn by this algorithm instead of the file's")
-    target.add_options(parser)
+    target.add_several(parser)
+    parser.add_argument("--loop", choices=("actors", "plain"), help="how several environments are gone through")
     parser.add_argument("--steps", type=int, help="steps at most; default: as in the file")
     parser.add_argument("--seed", type=int, help="of networks, exploration and goals; default: as in the file")
     parser.add_argument("--run-dir", metavar="DIR", help="where everything is left; default: runs/NAME-TIME")
@@ -48,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 def read_config(options: argparse.Namespace) -> TrainingConfig:
     """The settings of file and options together. Raises InvalidConfig."""
-    given = configs.changes({"steps": options.steps, "seed": options.seed})
+    given = configs.changes({"steps": options.steps, "seed": options.seed, "joint.loop": options.loop})
     path, algorithm = configs.find(options.config)
     return configs.load(path, [*options.changes, *given], options.algo or algorithm)
 
@@ -76,10 +78,13 @@ def run(argv: list[str], terminal: Terminal) -> int:
 def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int:
     """Check everything, say what will happen, and do it; returns the exit code."""
     config = read_config(options)
-    place = target.choose(options, config.env_id, config.env_args, config.num_envs)
+    places = target.choose_all(options, config)
     if as_node:
-        place = dataclasses.replace(place, patience=LAUNCH_PATIENCE)
+        places = [dataclasses.replace(place, patience=LAUNCH_PATIENCE) for place in places]
     folder = make_folder(options, as_node)
+    if len(places) > 1 or config.joint.envs:
+        return joint.learn(config, places, folder, terminal, as_node)
+    (place,) = places
     start = time.monotonic()
     try:
         terminal.say(

@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -57,27 +57,20 @@ class Actor:
         self._thread.start()
 
     def sit(self, exam: Exam) -> None:
-        """Have the domain judge a policy, as soon as it can; acting goes on afterwards."""
+        """Have the domain judge a policy, after the episode that goes on; acting goes on afterwards."""
         self._exam = exam
-        self._interrupt()
 
     def end(self) -> None:
         """Ask for the end; the robot holds within a cycle."""
         self._ending.set()
-        self._interrupt()
+        if rollout := self._rollout:
+            with suppress(UnirosError):  # the thread that iterates learns why
+                rollout.cancel()
 
     def join(self, timeout: float) -> bool:
         """Whether it has ended within `timeout` (s)."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
-
-    def _interrupt(self) -> None:
-        rollout = self._rollout
-        if rollout:
-            try:
-                rollout.cancel()
-            except UnirosError:  # the thread that iterates learns why
-                return
 
     # --- its thread ---------------------------------------------------------------------------------------------------
 
@@ -89,7 +82,8 @@ class Actor:
                 self.error = error
                 break
             except UnirosError as error:
-                self._broken(error)
+                if not self._ending.is_set():  # then it has been cancelled
+                    self._broken(error)
             except Exception as error:  # noqa: BLE001 - the learner raises it
                 self.error = error
                 break
@@ -120,10 +114,9 @@ class Actor:
         return bool(self._most_steps) and self.domain.made >= self._most_steps
 
     def _act(self) -> None:
-        """A rollout: of some episodes in lock-step, of as many as come in real time."""
+        """A rollout: some episodes in lock-step, one in real time."""
         posted = self._board.newest
-        episodes = self._few() if self.domain.lock_step else 0
-        with self.domain.env.rollout(posted.policy, episodes=episodes, seed=self._seed(),
+        with self.domain.env.rollout(posted.policy, episodes=self._few(), seed=self._seed(),
                                      exploration=self._explored()) as rollout, self._known(rollout, posted):
             for batch in rollout:
                 self.domain.made += batch.count
@@ -135,9 +128,9 @@ class Actor:
                     rollout.cancel()
 
     def _few(self) -> int:
-        """Episodes that make about as many steps as a simulation may be ahead."""
+        """Episodes that make about as many steps as a simulation may be ahead; one where each takes seconds."""
         length = self.domain.running().mean_length
-        return max(1, int(AHEAD / length)) if length else 1
+        return max(1, int(AHEAD / length)) if length and self.domain.lock_step else 1
 
     def _be_examined(self, exam: Exam) -> None:
         number = self.domain.number
@@ -167,9 +160,8 @@ class Actor:
     def _broken(self, error: UnirosError) -> None:
         self._assembly.drop()
         self.domain.dropped = self._assembly.dropped
-        if not self._ending.is_set():
-            self._seed_due = True
-            self.domain.member.fail(error)
+        self._seed_due = True
+        self.domain.member.fail(error)
 
     # --- the rollout under way ----------------------------------------------------------------------------------------
 
@@ -184,8 +176,6 @@ class Actor:
         """While it goes on: others may cancel it, and in real time it gets each new policy."""
         self.domain.policy = posted.number
         self._keep(rollout)
-        if self._exam:
-            rollout.cancel()
         courier = None
         if not self.domain.lock_step:
             courier = threading.Thread(target=self._bring_policies, args=(rollout, posted.number),

@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import gymnasium
 from stable_baselines3.common.logger import configure
 
 from uniros_learner.env import RosEnv
@@ -138,17 +137,3 @@ class JointRun:
         """Close the environments. Idempotent."""
         self._setup.close()
 
-
-def open_envs(makers: Sequence[Callable[[], gymnasium.Env]]) -> list[RosEnv]:
-    """What the makers make, side by side: a start takes seconds. Raises what the first of them raises that fails."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(len(makers)) as pool:
-        tasks = [pool.submit(maker) for maker in makers]
-    failed = [task.exception() for task in tasks if task.exception()]
-    made = [task.result() for task in tasks if not task.exception()]
-    if failed:
-        for env in made:
-            env.close()
-        raise failed[0]  # type: ignore[misc]
-    return [env.unwrapped for env in made]  # type: ignore[misc]
