@@ -11,7 +11,7 @@ STEP = 1e-5  # rad, of the numerical derivative
 
 
 def gravity_torques(model: RobotModel, q: np.ndarray, gravity: float) -> np.ndarray:
-    """(A,) Nm with which gravity (m/s2, along z) turns each joint of the arm at q, (A,) rad; fingers as far as usual."""
+    """(A,) Nm with which gravity (m/s2, along z) turns each joint of the arm at q, (A,) rad."""
     ways = np.eye(len(q)) * STEP
     return np.array([_potential(model, q - way, gravity) - _potential(model, q + way, gravity) for way in ways]) / (
         2 * STEP)

@@ -7,7 +7,7 @@ the single environments is the reference, infos and autoreset included.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,20 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from uniros_env_server.environments.robot_env import Snapshot
-from uniros_env_server.environments.row_goals import RowGoals
+from uniros_env_server.environments.row_draws import RowDraws
+from uniros_env_server.environments.row_goals import RowGoals, row_seeds
 from uniros_env_server.environments.row_layout import RowLayout
 from uniros_env_server.environments.targets import Targets
+from uniros_env_server.environments.tuning import Tuning, check_pace, offer_cycle
 from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.robot import Array, RobotState
 from uniros_env_server.safety.gate import Codes, SafetyGate
 from uniros_env_server.safety.refusal import NAMES
 from uniros_env_server.tasks.relabel import compute_reward
 from uniros_env_server.tasks.task import Task, View
+from uniros_env_server.timing.pace import Pace
 from uniros_msgs.errors import Closed, InvalidAction, InvalidObservation, ResetNeeded
+from uniros_msgs.knobs import Cycle, Physics
 
 if TYPE_CHECKING:
     from uniros_env_server.robots.picture import Painter
@@ -41,14 +45,16 @@ class RobotTaskVectorEnv(VectorEnv):
     A bad action of one row refuses the whole step: nothing moves.
     """
 
-    remote_attributes = ("mode", "cycle_time", "limits")
+    remote_attributes = ("mode", "cycle_time", "limits", "knobs")
     mode = "lock_step"
     has_driver = False
 
     def __init__(self, task: Task, gate: SafetyGate, robot: Any, targets: Targets, start: Array, layout: RowLayout,
                  cycle_time: float, max_episode_steps: int, autoreset_mode: AutoresetMode,
-                 render_mode: str | None = None) -> None:
-        """robot: a `MujocoRobot` of N arms. start: (1, C) rad and m, where every episode begins."""
+                 render_mode: str | None = None, draws: RowDraws | None = None) -> None:
+        """robot: a `MujocoRobot` of N arms. start: (1, C) rad and m, where every episode begins. draws: physics that
+        each row's episodes draw anew.
+        """
         self.task, self.gate, self.robot, self.targets = task, gate, robot, targets
         self.num_envs, self.cycle_time = robot.num, cycle_time
         self.metadata = {"render_modes": ["rgb_array"], "render_fps": 10, "autoreset_mode": autoreset_mode}
@@ -61,6 +67,13 @@ class RobotTaskVectorEnv(VectorEnv):
         self._layout, self._start, self._limit, self._autoreset = layout, start, max_episode_steps, autoreset_mode
         self._kinematics = Kinematics(gate.model)
         self._goals = RowGoals(self.num_envs, task, self._reachable)
+        self._draws = draws or RowDraws(robot)
+        self._pace = Pace()
+        self._smoothing = 0.0  # share of the last executed actions in the next ones
+        self.tuning = Tuning()
+        offer_cycle(self.tuning, gate, Cycle(cycle_time, targets.speed, watchdog=gate.limits.state_age,
+                                             tolerance=task.tolerance), self._turn_cycle)
+        self.tuning.offer("physics", robot.knobs, self._turn_physics)
         self._elapsed = np.zeros(self.num_envs, dtype=np.int64)
         self._over = np.zeros(self.num_envs, dtype=bool)  # rows whose episode has ended and is not begun anew yet
         self._executed: Array = np.zeros((self.num_envs, targets.size))  # the last actions, as they were carried out
@@ -82,10 +95,11 @@ class RobotTaskVectorEnv(VectorEnv):
         options = options or {}
         rows = self._rows(options.get("reset_mask"))
         self._goals.seed(rows, seed)
-        self._begin(rows, options.get("goal"))
+        self._draws.seed(rows, row_seeds(seed, self.num_envs))
+        drawn = self._begin(rows, options.get("goal"))
         self._begun = True
         observations, achieved = self._see()
-        return observations, _masked(self._infos(achieved), rows, self.num_envs)
+        return observations, _masked(self._infos(achieved), rows, self.num_envs) | drawn
 
     def step(self, actions: ArrayLike) -> tuple[Any, Array, Flags, Flags, dict[str, Any]]:
         """One action cycle of all rows. Actions of rows that are only begun anew (NEXT_STEP) do not count.
@@ -102,10 +116,10 @@ class RobotTaskVectorEnv(VectorEnv):
         fresh = np.flatnonzero(self._over)
         self._cycle(self._checked(actions))
         self._elapsed += 1
-        if len(fresh):  # NEXT_STEP: these moved, too, but what they do now is begin anew
-            self._begin(fresh)
+        # NEXT_STEP: these moved, too, but what they do now is begin anew
+        drawn = self._begin(fresh) if len(fresh) else {}
         observations, achieved = self._see()
-        infos = self._infos(achieved)
+        infos = self._infos(achieved) | drawn
         rewards = self.task.reward(achieved, self._goals.current, self._refusal)
         terminated, truncated = infos["is_success"].copy(), self._elapsed >= self._limit
         rewards[fresh], terminated[fresh] = 0.0, False
@@ -145,7 +159,12 @@ class RobotTaskVectorEnv(VectorEnv):
     def limits(self) -> dict[str, Any]:
         """See `RobotTaskEnv.limits`."""
         box = {"low": self.task.workspace.low.tolist(), "high": self.task.workspace.high.tolist()}
-        return self.gate.describe() | {"workspace": box}
+        return self.gate.describe() | {"workspace": box, "cycle": self.tuning.values("cycle")}
+
+    @property
+    def knobs(self) -> dict[str, dict[str, float]]:
+        """Where the knobs stand that were turned for all rows, by group."""
+        return {group: self.tuning.values(group) for group in self.tuning.groups}
 
     def snapshot(self) -> Snapshot:
         """The newest state, and the goal of the first arm; may be called from any thread, never waits."""
@@ -163,6 +182,21 @@ class RobotTaskVectorEnv(VectorEnv):
     def clear_estop(self) -> None:
         """End the emergency stop."""
         self.gate.clear_estop()
+
+    # --- knobs ------------------------------------------------------------------------------------------------------
+
+    def _turn_cycle(self, values: Cycle, changes: Mapping[str, float]) -> None:
+        check_whole(values.cycle_time, self.robot.knobs.time_step)
+        self.gate.narrow(values.velocity_scale, values.watchdog)
+        self.cycle_time, self._smoothing = values.cycle_time, values.smoothing
+        self.targets = self.targets.paced(values)
+        self.task = replace(self.task, tolerance=values.tolerance)  # type: ignore[type-var]
+
+    def _turn_physics(self, values: Physics, changes: Mapping[str, float]) -> None:
+        check_pace(values)
+        check_whole(self.cycle_time, values.time_step)
+        self.robot.turn(changes)
+        self._pace.factor = values.real_time_factor
 
     # --- the parts of a step ----------------------------------------------------------------------------------------
 
@@ -183,21 +217,27 @@ class RobotTaskVectorEnv(VectorEnv):
     def _cycle(self, wanted: Array) -> None:
         """Move all arms, as far as it is safe."""
         before = self._latest
+        self._pace.begin()
+        if self._smoothing:
+            wanted = wanted + self._smoothing * (self._executed - wanted)
         target = self.targets.target(before.setpoint, wanted)
         decision = self.gate.check(before, 0.0, target, self.cycle_time, self.task.workspace)
         self._commanded = time.time()
         self.robot.command(decision.command, self.cycle_time)
         self.robot.advance(self.cycle_time)
+        self._pace.end(self.cycle_time)
         self._latest = self.robot.state()
         self._executed = self.targets.executed(before.setpoint, self._latest.setpoint)
         self._refusal = decision.refusal
 
-    def _begin(self, rows: NDArray[np.intp], given: Any = None) -> None:
-        """Bring arms to the start, with new goals."""
+    def _begin(self, rows: NDArray[np.intp], given: Any = None) -> dict[str, Any]:
+        """Bring arms to the start, with new goals; returns what there is to add to the infos."""
         self._goals.renew(rows, given)
+        drawn = self._draws.begin(rows)
         self.robot.reset(np.repeat(self._start, len(rows), axis=0), rows)
         self._elapsed[rows], self._over[rows], self._executed[rows], self._refusal[rows] = 0, False, 0.0, 0
         self._latest = self.robot.state()
+        return drawn
 
     def _begin_same_step(self, last: Any, infos: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Begin anew the rows that have just ended; what they said last goes into the infos."""
@@ -205,9 +245,9 @@ class RobotTaskVectorEnv(VectorEnv):
         final = {"final_obs": self._layout.rows(last, rows, self.num_envs), "_final_obs": self._over.copy(),
                  "final_info": _masked(infos, rows, self.num_envs), "_final_info": self._over.copy()}
         first = bool(self._over[0])  # a dict's order is that in which the rows, one after the other, bring its keys
-        self._begin(rows)
+        drawn = self._begin(rows)
         observations, achieved = self._see()
-        infos = self._infos(achieved)
+        infos = self._infos(achieved) | drawn
         return observations, final | infos if first else infos | final
 
     def _see(self) -> tuple[Any, Array]:
@@ -247,6 +287,16 @@ class RobotTaskVectorEnv(VectorEnv):
         """See `RobotTaskEnv._reachable`."""
         solution = self._kinematics.ik(points, self._start[0, : len(self._kinematics.joints)])
         return solution.success & self.gate.safe(solution.q, self.task.workspace)
+
+
+def check_whole(cycle_time: float, time_step: float) -> None:
+    """Raises ValueError for cycles that are no whole number of physics steps: rows that begin at different times share
+    them.
+    """
+    steps = cycle_time / time_step
+    if abs(steps - round(steps)) > 1e-6:
+        raise ValueError(f"cycle_time of a batch must be a whole number of physics steps of {time_step:g} s, not "
+                         f"{cycle_time}")
 
 
 def _row(state: RobotState, row: int) -> RobotState:

@@ -14,6 +14,15 @@ from uniros_env_server.tasks.task import Reachable, Task
 GOALS_AHEAD = 32  # goals of a row that are drawn and checked at once, as `RobotTaskEnv` does
 
 
+def row_seeds(seed: int | Sequence[int | None] | None, count: int) -> list[int | None]:
+    """The seeds of all rows: s gives row i the seed s + i; a sequence has one for each."""
+    seeds = [None if seed is None else seed + row for row in range(count)] if not isinstance(
+        seed, Sequence) else list(seed)
+    if len(seeds) != count:
+        raise ValueError(f"expected one seed or {count} of them, got {len(seeds)}")
+    return seeds
+
+
 class RowGoals:
     """`current` holds the goals, (N, 3) m in the base frame; NaN before a row's first episode."""
 
@@ -25,11 +34,7 @@ class RowGoals:
 
     def seed(self, rows: NDArray[np.intp], seed: int | Sequence[int | None] | None) -> None:
         """Start the generators of rows anew: s gives row i the seed s + i; a sequence has one for each row of all."""
-        count = len(self._generators)
-        seeds = [None if seed is None else seed + row for row in range(count)] if not isinstance(
-            seed, Sequence) else list(seed)
-        if len(seeds) != count:
-            raise ValueError(f"expected one seed or {count} of them, got {len(seeds)}")
+        seeds = row_seeds(seed, len(self._generators))
         for row in rows:
             if seeds[row] is not None:
                 self._generators[row], _ = seeding.np_random(seeds[row])
