@@ -123,9 +123,10 @@ class Dialogue:
         self._rolling = True
         return number
 
-    def end_rollout(self, episode: int) -> None:
-        """The server is free again; `episode` is the last one's number."""
-        self._rolling, self._episode = False, episode
+    def end_rollout(self, episode: int | None = None) -> None:
+        """The server is free again, `episode` the last one's number; without one there is no way to it any more."""
+        self._rolling = False
+        self._episode = self._episode if episode is None else episode
 
     def swap_policy(self, policy: bytes, now: bool, timeout: float) -> None:
         """Give the rollout under way another policy; from any thread. Raises InvalidPolicy, ResetNeeded, Timeout."""

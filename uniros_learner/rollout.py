@@ -177,6 +177,7 @@ class Rollout:
                 log.warning("%d transitions of the rollout at %s were lost", missing, self._link.address)
             except ConnectionFailed as error:
                 self._error = error
+                self._dialogue.end_rollout()
             if self.over:
                 self._link.forget(self._number)
 

@@ -107,3 +107,19 @@ class Faulty(gymnasium.Env):
     @property
     def broken(self) -> int:
         raise ValueError("this property cannot be read")
+
+
+class Wide(gymnasium.Env):
+    """Observations of 64 KiB, as quick as can be; they count the steps."""
+
+    observation_space = Box(-np.inf, np.inf, (1 << 14,), np.float32)
+    action_space = Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        super().reset(seed=seed)
+        self._seen = np.zeros(1 << 14, np.float32)
+        return self._seen, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        self._seen += 1
+        return self._seen, 1.0, False, False, {}

@@ -180,8 +180,8 @@ def test_random_steps_and_epsilon() -> None:
     assert acted(Exploration("normal", seed=0), ARM, 5, rows=4).shape == (5, 4, 2)
 
 
-NONE = [{"noise": "pink"}, {"sigma": float("nan")}, {"sigma": -1.0}, {"sigma": "0.1"}, {"sigma": [[0.1]]}, "normal", [1],
-        {"random_steps": -1}, {"random_steps": 2.5}, {"epsilon": 1.5}, {"epsilon": float("nan")}, {"seed": "x"},
+NONE = [{"noise": "pink"}, {"sigma": float("nan")}, {"sigma": -1.0}, {"sigma": "0.1"}, {"sigma": [[0.1]]}, "normal",
+        [1], {"random_steps": -1}, {"random_steps": 2.5}, {"epsilon": 1.5}, {"epsilon": float("nan")}, {"seed": "x"},
         {"theta": float("inf")}, {"seed": -1}, {"code": "import os"}]
 
 

@@ -12,7 +12,7 @@ from odd_envs import Faulty
 from uniros_env_server.serving.lease import Lease
 from uniros_env_server.serving.session import Answer, Session
 from uniros_msgs import codec, wire
-from uniros_msgs.errors import LeaseHeld, LeaseLost
+from uniros_msgs.errors import LeaseHeld, LeaseLost, StaleStep
 from uniros_msgs.msg import Data, ResetGoal
 
 
@@ -134,3 +134,40 @@ def test_a_lease_runs_out_unless_renewed() -> None:
     lease.release(lease._token)
     with pytest.raises(LeaseLost):
         lease.acquire("ann", token, 5.0)
+
+
+def test_a_repeated_rollout_is_answered_and_not_carried_out_again(session: Session) -> None:
+    token = session.lease.acquire("ann", "", 5.0)
+    begun = []
+
+    def carry_out(first: int) -> Answer:
+        for number in (first, first + 1):
+            begun.append(session.begin(number, [], None, None).episode)
+            session.apply(0)
+        return Answer(GoalStatus.SUCCEEDED, b"body")
+
+    reset(session, lease=token)
+    first = session.rollout(token, 2, carry_out)
+    assert session.rollout(token, 2, carry_out) is first and begun == [2, 3]
+    assert step(session, 3, 1, lease=token).error.kind == "ResetNeeded"
+    assert session.rollout(token, 0, carry_out) is not first and begun == [2, 3, 4, 5]
+    for number in (2, 3, 5):
+        with pytest.raises(StaleStep, match="ask for 6"):
+            session.rollout(token, number, carry_out)
+    with pytest.raises(LeaseHeld, match="ann"):
+        session.rollout("", 6, carry_out)
+    assert reset(session, 6, lease=token).episode == 6
+
+
+def test_a_rollout_that_began_nothing_leaves_its_number_to_the_next(session: Session) -> None:
+    session.rollout("", 1, lambda first: Answer(GoalStatus.PREEMPTED, b""))
+    assert reset(session, 1).episode == 1
+
+
+def test_a_lease_stands_for_its_holder_alone_and_looking_renews_nothing() -> None:
+    lease = Lease()
+    assert lease.stands("") and not lease.stands("made up")
+    token = lease.acquire("ann", "", 5.0)
+    assert lease.stands(token) and not lease.stands("")
+    lease._until -= 10.0
+    assert not lease.stands(token) and lease.stands("")
