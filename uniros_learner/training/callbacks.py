@@ -22,11 +22,12 @@ SHORTEST_SPAN = 0.2  # s below which a speed would be noise
 class Record(BaseCallback):
     """Logs every finished episode and remembers the last ones."""
 
-    def __init__(self, log: EpisodeLog, plan: EarlyStop, start: float):
-        """start: monotonic seconds of the first reset."""
+    def __init__(self, log: EpisodeLog, plan: EarlyStop, start: float, recent: int = 0):
+        """start: monotonic seconds of the first reset. recent: how many of the log's last episodes count already."""
         super().__init__()
         self._log, self._plan, self._start = log, plan, start
-        self.recent: deque[Episode] = deque(maxlen=plan.window or SHOWN_EPISODES)
+        self.recent: deque[Episode] = deque(log.episodes[-recent:] if recent else (),
+                                            maxlen=plan.window or SHOWN_EPISODES)
 
     def _on_step(self) -> bool:
         for done, info in zip(self.locals["dones"], self.locals["infos"], strict=True):

@@ -18,7 +18,7 @@ from uniros_learner.training.joint.plan import JointPlan
 POSITIVE = Bounds(at_least=1)
 SHARE = Bounds(at_least=0.0, at_most=1.0)
 SEED = Bounds(at_least=0, at_most=2**31)
-SECTIONS = ("hyperparameters", "joint", "early_stop", "evaluation")
+SECTIONS = ("hyperparameters", "joint", "early_stop", "checkpoints", "evaluation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,14 @@ class EarlyStop:
     success_rate: float = setting(1.0, "share of them that must succeed", SHARE)
     check_episodes: int = setting(100, "fresh goals", POSITIVE)
     check_success_rate: float = setting(0.99, "share of them that must be reached", SHARE)
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointPlan:
+    """When everything is written down from which training can go on; also when it is interrupted, and at the end."""
+
+    steps: int = setting(1000, "steps of each environment in between; 0: never for that", Bounds(at_least=0))
+    seconds: float = setting(30.0, "s in between at most, if an episode ends; 0: never for that", Bounds(at_least=0.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +60,9 @@ class TrainingConfig:
     num_envs: int = setting(1, "environments stepped as one batch", POSITIVE)
     nudge: float = setting(1.0, "for algorithms with discrete actions: what one moves a joint by, in the action's unit",
                            Bounds(above=0.0, at_most=1.0))
+    normalise: str = setting("none", "what is brought to a common scale, goals all to one",
+                             OneOf(("none", "observations", "rewards", "both")))
+    max_episode_steps: int = setting(0, "a time limit of our own; 0: only the environment's", Bounds(at_least=0))
     steps: int = setting(30_000, "steps at most, of all environments together", POSITIVE)
     seed: int = setting(0, "of networks, exploration and goals", SEED)
     device: str = setting("cpu", "where the networks live", OneOf(("cpu", "cuda", "auto")))
@@ -61,6 +72,7 @@ class TrainingConfig:
     )
     joint: JointPlan = dataclasses.field(default_factory=JointPlan)
     early_stop: EarlyStop = dataclasses.field(default_factory=EarlyStop)
+    checkpoints: CheckpointPlan = dataclasses.field(default_factory=CheckpointPlan)
     evaluation: EvaluationPlan = dataclasses.field(default_factory=EvaluationPlan)
 
     def __post_init__(self) -> None:

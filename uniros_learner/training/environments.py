@@ -9,6 +9,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecMonitor
@@ -19,6 +20,8 @@ from uniros_env_server.tasks.relabel import compute_reward
 from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.fields import InvalidConfig
+from uniros_learner.training.normalise import Normalise
+from uniros_learner.training.seeding import SeededEpisodes
 
 
 def vectorise(env: gymnasium.Env | VecEnv, config: TrainingConfig | None = None) -> VecEnv:
@@ -27,11 +30,23 @@ def vectorise(env: gymnasium.Env | VecEnv, config: TrainingConfig | None = None)
     config: of the algorithm that is to act in it; without one, actions are as they are.
     Raises InvalidConfig when the algorithm cannot act in this environment.
     """
-    venv: VecEnv = VecMonitor(env) if isinstance(env, VecEnv) else DummyVecEnv([lambda: Monitor(env)])
+    venv: VecEnv = VecMonitor(env) if isinstance(env, VecEnv) else _single(env, config)
     task = task_of(env)
     if task:
         venv = LocalReward(venv, task)
-    return venv if config is None else _acted_in(venv, config)
+    if config is None:
+        return venv
+    venv = _acted_in(venv, config)
+    if config.normalise == "none":
+        return venv
+    return Normalise(venv, norm_obs=config.normalise != "rewards", norm_reward=config.normalise != "observations",
+                     gamma=config.hyperparameters["gamma"])
+
+
+def _single(env: gymnasium.Env, config: TrainingConfig | None) -> VecEnv:
+    if config and config.max_episode_steps:
+        env = TimeLimit(env, config.max_episode_steps)
+    return DummyVecEnv([lambda: Monitor(SeededEpisodes(env))])
 
 
 def _acted_in(venv: VecEnv, config: TrainingConfig) -> VecEnv:

@@ -40,18 +40,27 @@ class Episode:
 class EpisodeLog:
     """A list of episodes that is also a file, complete up to the last episode at any moment. For use in a `with`."""
 
-    def __init__(self, path: Path, kind: type[Episode] = Episode):
-        """kind: of the episodes, whose fields are the columns. Raises OSError when the file cannot be written."""
-        self.episodes: list[Episode] = []
+    def __init__(self, path: Path, kind: type[Episode] = Episode, go_on_after: int | None = None):
+        """kind: of the episodes, whose fields are the columns. go_on_after: keep what the file has up to that step.
+
+        Raises OSError when the file cannot be written.
+        """
+        self.episodes = [] if go_on_after is None else [each for each in read(path) if each.step <= go_on_after]
         self._file = path.open("w", newline="")
         self._writer = csv.writer(self._file)
         self._writer.writerow([field.name for field in dataclasses.fields(kind)])
+        for episode in self.episodes:
+            self._write(episode)
+        self._file.flush()
 
     def add(self, episode: Episode) -> None:
         self.episodes.append(episode)
+        self._write(episode)
+        self._file.flush()
+
+    def _write(self, episode: Episode) -> None:
         success = None if episode.success is None else int(episode.success)
         self._writer.writerow(dataclasses.astuple(dataclasses.replace(episode, success=success)))  # type: ignore[arg-type]
-        self._file.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +69,26 @@ class EpisodeLog:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def read(path: Path) -> list[Episode]:
+    """The episodes in a file; a last line that was cut off is none. Empty without a file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        found = list(csv.DictReader(file))
+    return [_episode(row) for row in found if all(value is not None for value in row.values())]
+
+
+def _episode(row: Mapping[str, str]) -> Episode:
+    return Episode(
+        step=int(row["step"]),
+        seconds=float(row["seconds"]),
+        total_reward=float(row["total_reward"]),
+        length=int(row["length"]),
+        success=bool(int(row["success"])) if row["success"] else None,
+        final_error=float(row["final_error"]) if row["final_error"] else None,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -12,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from uniros_learner.training.config import EvaluationPlan
 from uniros_learner.training.episodes import Episode, summarise
+from uniros_learner.training.normalise import found_in
 from uniros_learner.training.terminal import Terminal
 
 
@@ -38,8 +40,24 @@ def evaluate(
             on_episode(done[-1])
 
     venv.seed(seed)
-    evaluate_policy(policy, venv, episodes, deterministic=True, callback=after_step)
+    with frozen(venv):
+        evaluate_policy(policy, venv, episodes, deterministic=True, callback=after_step)
     return done
+
+
+@contextmanager
+def frozen(venv: VecEnv) -> Iterator[None]:
+    """Normalisation stays as it is, and rewards are the environment's own."""
+    normalise = found_in(venv)
+    if normalise is None:
+        yield
+        return
+    before = normalise.training, normalise.norm_reward
+    normalise.training, normalise.norm_reward = False, False
+    try:
+        yield
+    finally:
+        normalise.training, normalise.norm_reward = before
 
 
 def evaluate_shown(

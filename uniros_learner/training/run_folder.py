@@ -29,6 +29,10 @@ class RunFolder:
         return self.path / "model.zip"
 
     @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
 
@@ -67,6 +71,7 @@ class RunFolder:
 CONTENTS = {
     "policy.safetensors": "the policy; loading it runs no code",
     "model.zip": "the whole Stable-Baselines3 model; loading it runs code",
+    "checkpoint.safetensors": "all that train --resume needs to go on",
     "config.yaml": "every setting of this run",
     "learning_curve.png": "success and return against steps and time",
     "metrics.csv": "each training episode",
@@ -84,6 +89,15 @@ def create(path: Path) -> RunFolder:
     except OSError as error:
         raise InvalidConfig(f"the run folder {path} cannot be made: {error}") from error
     return RunFolder(path)
+
+
+def existing(path: Path) -> RunFolder:
+    """The folder of a run that shall go on. Raises InvalidConfig when it is none."""
+    folder = RunFolder(path)
+    for file in (folder.config, folder.checkpoint):
+        if not file.is_file():
+            raise InvalidConfig(f"there is no {file}: expected the folder of a run that came to its first checkpoint")
+    return folder
 
 
 def fresh(name: str, parent: Path) -> Path:

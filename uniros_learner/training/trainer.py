@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import deque
 from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import gymnasium
 from stable_baselines3.common.logger import configure
@@ -14,14 +16,17 @@ from stable_baselines3.common.vec_env import VecEnv
 from uniros_learner.training import plots, report
 from uniros_learner.training.algorithms import build
 from uniros_learner.training.callbacks import Record, Show, Until
+from uniros_learner.training.checkpoint import Checkpoint, cut_episodes
 from uniros_learner.training.config import TrainingConfig, dump
 from uniros_learner.training.environments import vectorise
 from uniros_learner.training.episodes import Episode, EpisodeLog, Statistics, summarise
 from uniros_learner.training.evaluation import evaluate, evaluate_shown
+from uniros_learner.training.keeper import Keeper
 from uniros_learner.training.loops import Loop, StepLoop
 from uniros_learner.training.plots import Mark
 from uniros_learner.training.policy_file import save_policy
 from uniros_learner.training.run_folder import RunFolder, replace
+from uniros_learner.training.seeding import derive
 from uniros_learner.training.terminal import Terminal
 from uniros_msgs.errors import ConnectionFailed
 
@@ -43,7 +48,8 @@ class Trainer:
     """One run. `env` stays the caller's, who closes it.
 
     stop: asked after every step whether the user wants an end. loop: how it learns, unless in plain steps.
-    Raises InvalidConfig when the algorithm cannot act in `env`.
+    resume: a checkpoint of the same run to go on from.
+    Raises InvalidConfig when the algorithm cannot act in `env`, or the checkpoint does not fit.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Trainer:
         terminal: Terminal,
         stop: Callable[[], bool] = lambda: False,
         loop: Loop | None = None,
+        resume: Checkpoint | None = None,
     ):
         self.config, self.folder = config, folder
         self.end, self.seconds, self.marks = End.BROKEN, 0.0, list[Mark]()
@@ -62,8 +69,20 @@ class Trainer:
         self._terminal, self._stop, self._loop = terminal, stop, loop or StepLoop()
         self._venv = vectorise(env, config)
         self.model = build(config, self._venv)
+        self._recent = deque[Episode]()
+        self._keeper = Keeper(self.model, config.checkpoints, folder.checkpoint, config.seed, self._about)
+        self._resumed = self._go_on_from(resume) if resume else None
         replace(folder.config, dump(config))
         self.model.set_logger(configure(str(folder.tensorboard), ["tensorboard"]))
+
+    def _about(self) -> dict[str, Any]:
+        """What a checkpoint needs to know beside the model; `_go_on_from` takes it."""
+        return {"seconds": time.monotonic() - self._start, "marks": self.marks, "recent": len(self._recent)}
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        self._keeper.go_on_from(checkpoint)
+        self.marks = [Mark(*each) for each in checkpoint.about["marks"]]
+        return checkpoint.about
 
     @property
     def steps(self) -> int:
@@ -97,15 +116,17 @@ class Trainer:
 
         Raises Stopped, and what the environment raises.
         """
-        self._start = time.monotonic()
+        before = self._resumed or {"seconds": 0.0, "recent": 0}
+        self._start = time.monotonic() - before["seconds"]
         total = self.config.steps
         try:
             with (
-                EpisodeLog(self.folder.metrics) as log,
+                EpisodeLog(self.folder.metrics, go_on_after=self.steps if self._resumed else None) as log,
                 self._terminal.progress("training", f"at most {total:,} steps", total) as display,
             ):
                 self.episodes = log.episodes
-                record = Record(log, self.config.early_stop, self._start)
+                record = Record(log, self.config.early_stop, self._start, before["recent"])
+                self._recent = record.recent
                 self.end = self._learn(record, Show(display, record.recent))
         finally:
             self.seconds = time.monotonic() - self._start
@@ -115,7 +136,7 @@ class Trainer:
         until = Until(self._stop, record.convincing)
         while self.steps < self.config.steps:
             first = self.steps == 0
-            self._loop.learn(self.model, self.config.steps - self.steps, [record, show, until], first)
+            self._loop.learn(self.model, self.config.steps - self.steps, [record, show, until, self._keeper], first)
             if self._stop():
                 return End.STOPPED
             if record.convincing():
@@ -140,7 +161,8 @@ class Trainer:
 
     def _begin_anew(self) -> None:
         """After others used the environment: start an episode, on goals that no evaluation has seen."""
-        self._venv.seed(self.config.seed + len(self.marks))
+        cut_episodes(self.model)
+        self._venv.seed(derive(self.config.seed, self.steps))
         self.model._last_obs = None
 
     def evaluate(self) -> None:
@@ -171,9 +193,10 @@ class Trainer:
         return result
 
     def save(self) -> None:
-        """Write the policy and the model as they are."""
+        """Write the policy, the model and a checkpoint as they are."""
         save_policy(self.folder.policy, self.model, self.config)
         self.model.save(self.folder.model)
+        self._keeper.keep()
 
     def describe(self) -> str:
         """Draw the learning curve and write the summary; returns its text."""
