@@ -174,7 +174,7 @@ class Actor:
     @contextmanager
     def _known(self, rollout: Rollout, posted: Posted) -> Iterator[None]:
         """While it goes on: others may cancel it, and in real time it gets each new policy."""
-        self.domain.policy = posted.number
+        self._acts(posted)
         self._keep(rollout)
         courier = None
         if not self.domain.lock_step:
@@ -201,4 +201,8 @@ class Actor:
                 except UnirosError:  # the thread that iterates learns why
                     time.sleep(POLL)
                 else:
-                    number = self.domain.policy = posted.number
+                    number = posted.number
+                    self._acts(posted)
+
+    def _acts(self, posted: Posted) -> None:
+        self.domain.policy, self.domain.policy_since = posted.number, posted.when

@@ -40,6 +40,7 @@ class Domain:
         self.cycle_time = self.env.description.cycle_time
         self.doing = Doing.STARTING
         self.policy = 0  # number of the version that acts
+        self.policy_since = time.monotonic()  # s, when that version was made
         self.made = 0  # steps, those of broken episodes too
         self.learnt = 0  # steps, of whole episodes
         self.dropped = 0  # steps, of episodes that broke, were left or have a gap

@@ -91,11 +91,13 @@ def sit_in_all(asked: Mapping[Domain, int], policy: bytes, seed: int, stop: Call
         domain: Sitting(domain.env, policy, count, seed, domain.name) if domain.member.state is State.UP else None
         for domain, count in asked.items()
     }
+    so_far = {domain: sitting.episodes for domain, sitting in sittings.items() if sitting}
     running = [sitting for sitting in sittings.values() if sitting]
     while any(sitting.is_alive() for sitting in running):
         if stop():
             for sitting in running:
                 sitting.stop()
-        shown({domain: sitting.episodes for domain, sitting in sittings.items() if sitting})
+        shown(so_far)
         time.sleep(LOOK)
+    shown(so_far)
     return {domain: sitting.episodes if sitting and not sitting.error else None for domain, sitting in sittings.items()}

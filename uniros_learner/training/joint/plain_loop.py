@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
@@ -87,7 +88,7 @@ class _Note(BaseCallback):
         domain = self._domains[info["task_id"]]
         for other in self._domains:
             other.doing = Doing.ACTING if other is domain else Doing.AWAITS_TURN
-        domain.policy = getattr(self.model, "_n_updates", 0)
+        domain.policy, domain.policy_since = getattr(self.model, "_n_updates", 0), time.monotonic()
         if info.get("broken"):
             domain.dropped += self._running
             self._running = 0

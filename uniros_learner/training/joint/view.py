@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from uniros_learner.multi_task_member import State
-from uniros_learner.training.joint.domain import Domain
+from uniros_learner.training.joint.domain import Doing, Domain
 from uniros_learner.training.terminal import LINE_PERIOD, Terminal
 
 TABLE_PERIOD = 0.4  # s between two pictures: each takes some ms from training
 RATE_PERIOD = 5.0  # s over which the speed of updates is averaged
-NUMBERS = ("steps", "steps/s", "episodes", "success", "error mm", "policy", "late")
-COLUMNS = ("domain", "", *NUMBERS)
+NUMBERS = {"steps": 7, "steps/s": 7, "episodes": 8, "success": 10, "error mm": 8, "policy, s old": 13, "late": 4}
+COLUMNS = {"domain": 6, "": max(len(doing.value) for doing in Doing), **NUMBERS}  # least widths
 
 Note = Callable[[], str]
 
@@ -76,9 +76,9 @@ class View:
     def table(self) -> RenderableType:
         """For a terminal."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-        for name in COLUMNS:
+        for name, width in COLUMNS.items():
             table.add_column(name, justify="right" if name in NUMBERS else "left", style="bold" * (name == "domain"),
-                             header_style="dim", no_wrap=True)
+                             header_style="dim", no_wrap=True, min_width=width)
         for domain in self._domains:
             table.add_row(domain.name, domain.doing.value, *cells(domain))
         return Group(table, Text(self._learner(), style="dim", overflow="ellipsis", no_wrap=True))
@@ -114,7 +114,7 @@ def cells(domain: Domain) -> tuple[str, ...]:
     error = "" if found.mean_error is None else f"{1e3 * found.mean_error:.1f}"
     late = "" if domain.lock_step else f"{domain.late}"
     return (f"{domain.made:,}", f"{domain.rate():.0f}", f"{len(domain.episodes):,}", success, error,
-            f"v{domain.policy}", late)
+            f"v{domain.policy} {time.monotonic() - domain.policy_since:4.1f}", late)
 
 
 def _words(domain: Domain) -> list[str]:
@@ -122,4 +122,4 @@ def _words(domain: Domain) -> list[str]:
     words = [domain.doing.value, f"{steps} steps ({rate}/s)", f"{episodes} episodes"]
     words += [f"success {success}"] if success else []
     words += [f"error {error} mm"] if error else []
-    return [*words, f"policy {policy}", *([f"{late} late"] if late else [])]
+    return [*words, f"policy {' '.join(policy.split())} s old", *([f"{late} late"] if late else [])]
