@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rosbag
 
+from uniros_env_server.recorder import writer as writing
 from uniros_env_server.recorder.intake import Intake, Message
 from uniros_env_server.recorder.settings import Settings
 from uniros_env_server.recorder.staged import StagedFile
@@ -160,6 +161,9 @@ def test_a_disk_below_the_floor_is_left_alone_until_there_is_room(tmp_path, monk
     assert (tally.total().recorded, tally.total().no_room) == (4, 8)
     assert episodes_in(tmp_path) == [1]
     monkeypatch.undo()
+    recording.check()  # too soon to try again
+    assert recording.state is State.NO_ROOM
+    monkeypatch.setattr(writing, "RETRY", 0.0)
     recording.check()
     recording.record(batches(1, first=4))
     recording.finish()

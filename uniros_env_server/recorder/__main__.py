@@ -30,7 +30,7 @@ from uniros_msgs.bag_repair import ACTIVE, repair
 from uniros_msgs.errors import BagInUse, MalformedData, UnirosError
 
 LOOK = 0.25  # s between two questions to the master
-MASTER_GONE = 5.0  # s without an answer from the master after which we end, unless an env server is still heard
+MASTER_GONE = 3.0  # s without an answer from the master after which we end, unless an env server is still heard
 
 
 def main() -> int:

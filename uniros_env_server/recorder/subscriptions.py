@@ -29,13 +29,18 @@ class Subscriptions:
         self._all = not namespaces
         self._intake, self._tally = intake, tally
         self._inlets: dict[str, Inlet] = {}
+        self._heard: set[str] = set()  # topics that somebody publishes
         self.master_seen = time.monotonic()
         for namespace in namespaces:
             for name, kind in TOPICS.items():
                 self._listen(f"/{namespace.strip('/')}/{name}", kind)
 
     def look(self) -> None:
-        """Ask the master for env servers that we do not listen to yet."""
+        """Ask the master for env servers that we do not listen to yet, and tell who has come and gone."""
+        heard = {topic for topic, inlet in self._inlets.items() if inlet.publishers()}
+        for topic in sorted(topic for topic in heard ^ self._heard if topic.endswith("transitions")):
+            log.info("%s: %s", topic, "an env server is heard" if topic in heard else "nobody is heard any more")
+        self._heard = heard
         try:
             topics = call(rosgraph.get_master_uri(), "getPublishedTopics", "")
         except CallFailed:

@@ -15,6 +15,8 @@ from uniros_env_server.recorder.settings import MIB, Settings
 from uniros_env_server.recorder.tally import Tally
 
 log = logging.getLogger("rosout")
+SPARE = 1 << 20  # bytes beyond what must stay free from which on a full disk counts as having room again
+RETRY = 2.0  # s until a disk that took no more is tried again
 
 
 class State(Enum):
@@ -33,6 +35,7 @@ class Writer:
         self._descriptions: dict[str, Message] = {}  # topic -> the last one
         self.state = State.WAITING
         self.reason = ""  # why nothing is recorded
+        self._since = 0.0  # monotonic s, when the disk took no more
         self.file: BagFile | None = None
         self.slowest = 0.0  # s that a write has taken, since the diagnostics last asked
         self.check()
@@ -44,30 +47,31 @@ class Writer:
         if not messages:
             return
         begun = time.monotonic()
-        try:
-            self._write(messages)
-        except OSError as error:
-            self._give_up(error)
-            for message in messages:
-                if message.about:
-                    self._tally.lose(message.topic, message.about.count, "no_room")
-            return
+        written = self.state is not State.NO_ROOM and self._written(messages)
         for message in messages:
-            if message.about:
+            if message.about and written:
                 self._tally.keep(message.topic, message.about)
+            elif message.about:
+                self._tally.lose(message.topic, message.about.count, "no_room")
         self.slowest = max(self.slowest, time.monotonic() - begun)
 
     def check(self) -> None:
         """Now and then: begin a new file when it is time, and see whether a full disk has room again."""
         try:
-            self._require_room()
             if self.state is State.NO_ROOM:
-                log.warning("there is room on the disk again: recording goes on")
-                self.state, self.reason = State.WAITING, ""
+                self._try_again()
+            else:
+                self._require_room()
             if self.file and self._is_due(self.file):
                 self.finish()
         except OSError as error:
             self._give_up(error)
+
+    def _try_again(self) -> None:
+        if time.monotonic() - self._since > RETRY:
+            self._require_room(SPARE)
+            log.warning("there is room on the disk again: recording goes on")
+            self.state, self.reason = State.WAITING, ""
 
     def finish(self) -> None:
         """End the file; the next transitions begin another."""
@@ -82,15 +86,21 @@ class Writer:
         if self.state is State.RECORDING:
             self.state = State.WAITING
 
-    def _write(self, messages: Sequence[Message]) -> None:
-        self._require_room()
-        file = self.file or self._begin()
-        for message in messages:
-            _put(file, message)
-        file.commit()
+    def _written(self, messages: Sequence[Message]) -> bool:
+        """Whether they are on the disk."""
+        try:
+            self._require_room()
+            file = self.file or self._begin()
+            for message in messages:
+                _put(file, message)
+            file.commit()
+        except OSError as error:
+            self._give_up(error)
+            return False
         self.state, self.reason = State.RECORDING, ""
         if self._is_due(file):
             self.finish()
+        return True
 
     def _begin(self) -> BagFile:
         name = f"{self._settings.prefix}-{time.strftime('%Y%m%d-%H%M%S')}.bag"
@@ -104,9 +114,9 @@ class Writer:
         size, age = self._settings.split_size * MIB, self._settings.split_time
         return bool(size and file.size > size) or bool(age and time.monotonic() - file.since > age)
 
-    def _require_room(self) -> None:
-        """Raises OSError when the disk is as full as it may become."""
-        free, floor = shutil.disk_usage(self._settings.folder).free, self._settings.floor()
+    def _require_room(self, spare: int = 0) -> None:
+        """Raises OSError when the disk is as full as it may become, but for some bytes."""
+        free, floor = shutil.disk_usage(self._settings.folder).free, self._settings.floor() + spare
         if free < floor:
             raise OSError(errno.ENOSPC, f"{free / MIB:.1f} MiB free, and {floor / MIB:.1f} MiB are to stay free")
 
@@ -121,7 +131,7 @@ class Writer:
         why = f"nothing is recorded in {self._settings.folder}: {error.strerror or error}"
         if self.state is not State.NO_ROOM:
             log.error("%s. Make room, or record elsewhere", why)
-        self.state, self.reason = State.NO_ROOM, why
+        self.state, self.reason, self._since = State.NO_ROOM, why, time.monotonic()
 
 
 def _put(file: BagFile, message: Message) -> None:
