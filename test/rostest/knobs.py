@@ -18,6 +18,7 @@ from rospy.msg import AnyMsg
 import uniros_learner as uniros
 from uniros_env_server import registration
 from uniros_env_server.robots.model import load_model
+from uniros_msgs.knobs import Learner
 from uniros_msgs.srv import Describe
 from uniros_msgs.transitions import unpack
 
@@ -47,6 +48,7 @@ def turn(env: uniros.GymProxy, ns: str, **groups: dict[str, object]) -> None:
               for group, values in groups.items() for name, value in values.items()]
     while any(shell.poll() is None for shell in shells):
         env.step(STAY)
+        time.sleep(0.01)  # s; the shells want the cores, too
     assert [shell.returncode for shell in shells] == [0] * len(shells)
 
 
@@ -137,6 +139,35 @@ class Knobs(unittest.TestCase):
         self.assertEqual(env.timing_report()["silences"], silences + 1)
         turn(env, REAL_TIME, cycle={"cycle_time": 0.09})  # no whole number of the loop's periods
         self.assertEqual(knobs(env)["cycle"]["cycle_time"], 0.16)
+
+    def test_6_the_learner(self) -> None:
+        from stable_baselines3 import TD3  # takes a second: not before the others are through
+        from stable_baselines3.common.callbacks import ConvertCallback
+
+        from uniros_learner.training.knobs import LearnerKnobs
+
+        class Mix:
+            real_share = 0.5
+
+        knobs, shells = LearnerKnobs(Mix()), []
+        model = TD3("MlpPolicy", "Pendulum-v1", learning_rate=1e-3, learning_starts=10, batch_size=4, seed=0,
+                    policy_kwargs={"net_arch": [4]}, device="cpu")
+
+        def on_step(_: dict, __: dict) -> bool:
+            if not shells:
+                self.assertEqual(knobs.values, Learner(1e-3, 0.0, 1, 0.5))
+                wanted = {"learning_rate": 2e-4, "exploration_noise": 0.3, "updates_per_step": 3, "real_share": 0.25}
+                shells.extend(subprocess.Popen(["bash", "-c", f"{DYNPARAM} {rospy.get_name()} {name} {value}"])
+                              for name, value in (wanted | {"gone": 1}).items())
+            return any(shell.poll() is None for shell in shells)
+
+        model.learn(100_000, [knobs, ConvertCallback(on_step)])
+        self.assertEqual(knobs.values, Learner(2e-4, 0.3, 3, 0.25))
+        updates, model.learning_starts = model._n_updates, 0
+        model.learn(10)
+        self.assertEqual(model._n_updates - updates, 30)
+        self.assertEqual({group["lr"] for group in model.actor.optimizer.param_groups}, {2e-4})
+        self.assertAlmostEqual(float(np.std([model.action_noise() for _ in range(2000)])), 0.3, delta=0.02)
 
 
 if __name__ == "__main__":
