@@ -65,6 +65,8 @@ def evaluation_table(title: str, episodes: Sequence[Episode]) -> str:
 def files(folder: RunFolder) -> str:
     """What lies in the run folder, and what to do with it."""
     rows = [*folder.contents(), ("", ""), ("again", f"rosrun uniros evaluate {folder.shown}")]
+    if folder.checkpoint.exists():
+        rows.append(("go on", f"rosrun uniros train --resume {folder.shown} --steps MORE"))
     return table(f"files in {folder.shown}", rows)
 
 

@@ -17,6 +17,7 @@ from uniros_learner.training import node, run_folder, target
 from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.command import INTERRUPTED
 from uniros_learner.training.config import TrainingConfig
+from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.interrupt import Interrupt
 from uniros_learner.training.joint import command as joint
 from uniros_learner.training.run_folder import RunFolder
@@ -35,14 +36,16 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="train", description="Train a policy. Ctrl-C saves what there is; a second Ctrl-C ends at once."
     )
-    parser.add_argument("config", nargs="?", default=DEFAULT_CONFIG,
-                        help="YAML file, or the name of one in config/algorithms")
+    parser.add_argument("config", nargs="?",
+                        help=f"YAML file, or the name of one in config/algorithms; default: {DEFAULT_CONFIG}")
     parser.add_argument("--algo", choices=ALGORITHMS, help="learn by this algorithm instead of the file's")
     target.add_several(parser)
     parser.add_argument("--loop", choices=("actors", "plain"), help="how several environments are gone through")
     parser.add_argument("--steps", type=int, help="steps at most; default: as in the file")
     parser.add_argument("--seed", type=int, help="of networks, exploration and goals; default: as in the file")
-    parser.add_argument("--run-dir", metavar="DIR", help="where everything is left; default: runs/NAME-TIME")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--run-dir", metavar="DIR", help="where everything is left; default: runs/NAME-TIME")
+    where.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, from its last checkpoint")
     parser.add_argument("--set", dest="changes", metavar="KEY=VALUE", action="append", default=[],
                         help="change a setting, for example hyperparameters.gamma=0.9; may be repeated")
     return parser
@@ -51,16 +54,22 @@ def parser() -> argparse.ArgumentParser:
 def read_config(options: argparse.Namespace) -> TrainingConfig:
     """The settings of file and options together. Raises InvalidConfig."""
     given = configs.changes({"steps": options.steps, "seed": options.seed, "joint.loop": options.loop})
-    path, algorithm = configs.find(options.config)
+    if options.resume:
+        if options.config or options.algo:
+            raise InvalidConfig("a run that is resumed has its settings: leave out the file's name and --algo")
+        return configs.load(run_folder.existing(Path(options.resume)).config, [*options.changes, *given])
+    path, algorithm = configs.find(options.config or DEFAULT_CONFIG)
     return configs.load(path, [*options.changes, *given], options.algo or algorithm)
 
 
 def make_folder(options: argparse.Namespace, as_node: bool) -> RunFolder:
     """The run folder asked for, or runs/NAME-TIME in the directory of the shell: roslaunch changes a node's."""
+    if options.resume:
+        return run_folder.existing(Path(options.resume))
     if options.run_dir:
         return run_folder.create(Path(options.run_dir))
     here = Path(os.environ.get("PWD", ".")) if as_node else Path()
-    return run_folder.create(run_folder.fresh(Path(options.config).stem, here / "runs"))
+    return run_folder.create(run_folder.fresh(Path(options.config or DEFAULT_CONFIG).stem, here / "runs"))
 
 
 def run(argv: list[str], terminal: Terminal) -> int:
@@ -91,12 +100,15 @@ def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int
             f"{config.algorithm.upper()} learns in {place}: up to {config.steps:,} steps, seed {config.seed}\n"
             f"run folder {folder.shown}"
         )
-        if place.num_envs == 1:  # a batch is opened with PyTorch's help: two imports of it at once may lock up
-            threading.Thread(target=importlib.import_module, args=(TRAINER,), daemon=True).start()
+        loading = threading.Thread(target=importlib.import_module, args=(TRAINER,), daemon=True)
+        loading.start()
+        if place.num_envs > 1:
+            loading.join()  # a batch is opened with PyTorch's help: two imports of it at once lock up
         with contextlib.closing(place.open()) as env, Interrupt() as interrupt:
             terminal.say(f"{env.description.env_id} is there after {time.monotonic() - start:.1f} s")
             if as_node:
                 node.on_shutdown(interrupt.request)
+            loading.join()
             return train(served(config, place, env), env, folder, interrupt, terminal, as_node)
     finally:
         folder.drop_if_empty()
@@ -117,9 +129,13 @@ def train(
     A node says it in few words: whoever launched it shows the table, last of all.
     """
     from uniros_learner.training import report
+    from uniros_learner.training.checkpoint import Checkpoint
     from uniros_learner.training.trainer import End, Trainer
 
-    trainer = Trainer(config, env, folder, terminal, interrupt.requested)
+    checkpoint = Checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
+    trainer = Trainer(config, env, folder, terminal, interrupt.requested, resume=checkpoint)
+    if checkpoint:
+        terminal.say(f"goes on after step {trainer.steps:,}")
     try:
         trainer.run()
     finally:
