@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
-import time
 from pathlib import Path
 
 import rospkg
-from roslaunch.arg_dump import get_args
 from roslaunch.core import RLException
 
-from uniros_bringup import clean
+from uniros_bringup import clean, joint
 from uniros_bringup.graph import Graph
+from uniros_bringup.launch_files import Refused, check_arguments, find_launch_file
 from uniros_bringup.master import LOOPBACK, Master
 from uniros_bringup.supervisor import Launch, Supervisor
 from uniros_bringup.tree import kill_descendants
@@ -28,12 +26,9 @@ rosrun uniros bringup demo                  train and evaluate on a simulated ar
 rosrun uniros bringup sim robot:=rx200      any launch/NAME.launch, or a file, with the launch file's arguments
 rosrun uniros bringup sim --port 11411      the master on this port
 rosrun uniros bringup sim --join URI        no master of its own: use the one that runs at URI
+rosrun uniros bringup joint                 simulated and real arm, each on a master of its own; see bringup joint -h
 rosrun uniros bringup clean --host          list every ROS process of this machine and, if you agree, end all of them
 """
-
-
-class Refused(Exception):
-    """What the user asked for cannot be done; the message says what can."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,43 +46,6 @@ def _parser() -> argparse.ArgumentParser:
         " --join the one that the master's host can reach",
     )
     return parser
-
-
-def find_launch_file(name: str) -> Path:
-    """`name` as the path of a launch file, or as one of the package's, with or without its ending."""
-    if Path(name).is_file():
-        return Path(name).resolve()
-    folder = Path(rospkg.RosPack().get_path("uniros")) / "launch"
-    known = {path.stem: path for path in sorted(folder.glob("*.launch"))}
-    stem = name.removesuffix(".launch")
-    if stem not in known:
-        raise Refused(f"there is no launch file {name!r}{_hint(stem, list(known))}")
-    return known[stem]
-
-
-def _hint(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known) or 'none'}"
-
-
-def check_arguments(file: Path, arguments: list[str]) -> list[str]:
-    """The arguments, if the launch file declares all of them; with a run folder, if it wants one and none is given."""
-    declared = get_args([str(file)])
-    given = {}
-    for argument in arguments:
-        name, assign, value = argument.partition(":=")
-        if not assign:
-            raise Refused(f"{argument!r} is not of the form name:=value")
-        if name not in declared:
-            raise Refused(f"{file.name} has no argument {name!r}{_hint(name, list(declared))}")
-        given[name] = value
-    if "run_dir" in declared:
-        run_dir = Path(given.get("run_dir") or Path("runs") / f"{file.stem}-{time.strftime('%Y%m%d-%H%M%S')}")
-        given["run_dir"] = str(run_dir.absolute())
-    missing = [name for name, (_doc, default) in declared.items() if default is None and name not in given]
-    if missing:
-        raise Refused(f"{file.name} needs {', '.join(f'{name}:=...' for name in missing)}")
-    return [f"{name}:={value}" for name, value in given.items()]
 
 
 def _master(options: argparse.Namespace) -> Master:
@@ -120,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
     if words[:1] == ["clean"]:
         return clean.main(words[1:])
     try:
+        if words[:1] == ["joint"]:
+            return joint.main(words[1:])
         return bring_up(_parser().parse_intermixed_args(words))
     except (Refused, UnirosError, RLException, rospkg.ResourceNotFound) as error:
         print(f"bringup: {error}", file=sys.stderr)

@@ -145,10 +145,12 @@ def spawn(
     name: str | None = None,
     pass_fds: Sequence[int] = (),
     dies_with_us: bool = True,
+    output: int | None = None,
 ) -> Process:
     """Start `cmd` in a session of its own.
 
     env: variables that differ from ours. log: file that takes its output (appended); None leaves it on our terminal.
+    output: instead of a log, an open file descriptor for its standard output and errors.
     pass_fds: open file descriptors it inherits under the same numbers.
     dies_with_us: the kernel kills it when we end, however we end. False only for a child that sees to that itself.
 
@@ -160,22 +162,23 @@ def spawn(
     path = None if log is None else Path(log)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-    output = None if path is None else path.open("ab")
+    file = None if path is None else path.open("ab")
+    target = output if file is None else file.fileno()
     try:
         popen = _the_forker().call(
             lambda: subprocess.Popen(
                 command,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=target,
+                stderr=target,
                 pass_fds=pass_fds,
                 start_new_session=True,
             )
         )
     finally:
-        if output is not None:
-            output.close()
+        if file is not None:
+            file.close()
     return Process(popen, name or Path(os.fspath(cmd[0])).name, path)
 
 

@@ -25,11 +25,11 @@ STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Launch:
     """A launch file running on a master, in a guard process (`uniros_bringup.guard`) that ends when we do.
 
-    Its nodes keep our terminal. `nodes` are their names once they are started, `ended` the exit codes of those that
-    ended by themselves.
+    Its nodes keep our terminal, unless `output` is a file descriptor for what they say. `nodes` are their names once
+    they are started, `ended` the exit codes of those that ended by themselves.
     """
 
-    def __init__(self, file: Path, arguments: Sequence[str], master: Master) -> None:
+    def __init__(self, file: Path, arguments: Sequence[str], master: Master, output: int | None = None) -> None:
         become_subreaper()
         self.nodes: list[str] | None = None
         self.ended: dict[str, int | None] = {}
@@ -44,6 +44,7 @@ class Launch:
             name=f"roslaunch {file.name}",
             pass_fds=(lifeline, report),
             dies_with_us=False,  # it must live a moment longer, to end the nodes
+            output=output,
         )
         os.close(lifeline)
         os.close(report)

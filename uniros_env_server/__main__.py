@@ -82,7 +82,7 @@ def attach_health(env: Any, server: EnvServer) -> None:
     if hasattr(env.unwrapped, "timing_report"):
         from uniros_env_server.serving.health import Health
 
-        Health(env.unwrapped, server.lease).start()
+        Health(env.unwrapped, server).start()
 
 
 def attach_knobs(env: Any, server: EnvServer) -> None:

@@ -1,4 +1,4 @@
-"""How an env server is, on /diagnostics: its loop's times, what was refused, who holds it, and what is wrong."""
+"""How an env server is, on /diagnostics: its progress and times, what was refused, who holds it, and what is wrong."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import rospy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from uniros_env_server.serving.lease import Lease
 from uniros_env_server.serving.periodic import every
+from uniros_env_server.serving.server import EnvServer
 
 PERIOD = 0.5  # s
 RATE_SHARE = 0.95  # of the rate that the loop should have, for it to be in order
@@ -17,8 +17,8 @@ RATE_SHARE = 0.95  # of the rate that the loop should have, for it to be in orde
 class Health:
     """Publishes what `env.timing_report()` says, until the node ends."""
 
-    def __init__(self, env: Any, lease: Lease) -> None:
-        self._env, self._lease = env, lease
+    def __init__(self, env: Any, server: EnvServer) -> None:
+        self._env, self._server = env, server
         self._publisher = rospy.Publisher("/diagnostics", DiagnosticArray, queue_size=10)
         self._late = 0  # ticks and cycles that were missed when last looked
 
@@ -30,8 +30,11 @@ class Health:
         report = self._env.timing_report()
         level, text = self._judge(report)
         refusals = report.pop("refusals")
+        session = self._server.session
         values = report | {f"refused: {name}": count for name, count in refusals.items()} | {
-            "lease": self._lease.holder or "free", "mode": self._env.mode, "cycle time (s)": self._env.cycle_time}
+            "lease": self._server.lease.holder or "free", "mode": self._env.mode,
+            "cycle time (s)": self._env.cycle_time, "episode": session.episode, "step": session.step_count,
+            "steps": self._server.journal.sequence}
         pairs = [KeyValue(key, str(value)) for key, value in values.items()]
         name = f"{rospy.get_name().lstrip('/')}: environment"
         message = DiagnosticArray(status=[DiagnosticStatus(level, name, text, self._env.gate.model.name, pairs)])

@@ -1,0 +1,41 @@
+"""One line for a person about one domain: how fast, how far, for whom and how well."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uniros_bringup.domain import Domain
+
+HOLDER = re.compile(r".*, process (\d+) \((.*)\)$")  # how a learner of ours signs a lease
+
+
+def status_line(domain: Domain) -> str:
+    """As in `sim   RX200ReachSim-v0   1,812 steps/s  episode 87  step 12 (9,120 in all)  train (4711)  in order`."""
+    news = domain.news
+    words = [f"{domain.plan.name:<4}", domain.plan.env_id]
+    if domain.stage.value != "up":
+        words.append(domain.stage.value)
+    elif "steps" not in news:
+        words.append(news.get("text", "up"))
+    else:
+        words += [f"{_number(news['rate']):>6} steps/s", f"episode {news['episode']:,}",
+                  f"step {news['step']:,} ({news['steps']:,} in all)", _short(news["holder"]), _health(news)]
+    if domain.restarts:
+        words.append(f"brought up anew {domain.restarts}×")
+    return "  ".join(words)
+
+
+def _number(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
+
+
+def _short(holder: str) -> str:
+    """Program and process of a learner of ours; what others write as they write it."""
+    found = HOLDER.match(holder)
+    return f"{found.group(2)} ({found.group(1)})" if found else holder
+
+
+def _health(news: dict[str, str]) -> str:
+    return news["text"] if news["level"] == "ok" else f"{news['level'].upper()} {news['text']}"
