@@ -16,17 +16,17 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SUPPORT), os.enviro
 os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="uniros-test-logs-"))
 sys.path.insert(0, str(SUPPORT))
 
-from live import marked_processes, wait_until  # noqa: E402
+from live import marked_commands, marked_processes, wait_until  # noqa: E402
 
 from uniros_bringup.graph import Graph  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Every test ends with the processes it began with: checked, not tidied up."""
-    before = set(marked_processes())
+    """Every test ends with the processes it began with, or their successors: checked, not tidied up."""
+    before = marked_commands()
     yield
-    wait_until(lambda: set(marked_processes()) <= before, timeout=5.0)
+    wait_until(lambda: marked_commands() <= before, timeout=5.0)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -21,6 +21,8 @@ DXL = PacketHandler(2.0)
 TORQUE, ERRORS, WATCHDOG, PROFILE, GOAL, POSITION = 64, 70, 98, 112, 116, 132
 ALERT = 0x80
 
+pytestmark = pytest.mark.deadline  # of packets, in ms
+
 
 @pytest.fixture
 def bus(tmp_path: Path) -> Iterator[EmulatedBus]:

@@ -30,6 +30,9 @@ XL430, XM430 = 1060, 1020
 OK = (COMM_SUCCESS, 0)
 ACCESS, RANGE, LIMIT = 7, 4, 6
 BYTE = 10e-6  # s on the wire at 1 Mbit/s
+CYCLES = 300  # at 100 Hz
+
+pytestmark = pytest.mark.deadline  # of packets, in ms
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +156,7 @@ def test_no_answer_is_sooner_than_its_bits(port: PortHandler) -> None:
         assert time.monotonic() - start >= (21 + 7 * 27) * BYTE
 
 
-def test_a_hundred_cycles_a_second_for_ten_seconds(device: str, record_property: pytest.RecordProperty) -> None:
+def test_a_hundred_cycles_a_second_for_some_seconds(device: str, record_property: pytest.RecordProperty) -> None:
     """Sync read and sync write of seven servos, none lost, each within its turn of 10 ms on average."""
     took, late = [], 0.0
     with opened(device, PatientPort) as port:
@@ -161,7 +164,7 @@ def test_a_hundred_cycles_a_second_for_ten_seconds(device: str, record_property:
         for number in ALL:
             reader.addParam(number)
         start = time.monotonic()
-        for cycle in range(1000):
+        for cycle in range(CYCLES):
             time.sleep(max(0.0, start + cycle * 0.01 - time.monotonic()))
             begun = time.monotonic()
             assert reader.txRxPacket() == COMM_SUCCESS, f"cycle {cycle}"
@@ -173,9 +176,9 @@ def test_a_hundred_cycles_a_second_for_ten_seconds(device: str, record_property:
             late = max(late, begun - start - cycle * 0.01)
         end = time.monotonic() - start
     took.sort()
-    p50, p99 = took[500] * 1e3, took[990] * 1e3
+    p50, p99 = took[CYCLES // 2] * 1e3, took[CYCLES * 99 // 100] * 1e3
     record_property("cycle", f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, began up to {late * 1e3:.1f} ms late")
-    assert end < 10.0 + 0.5
+    assert end < CYCLES * 0.01 + 0.5
 
 
 def test_two_arms_live_side_by_side(device: str, tmp_path: Path) -> None:

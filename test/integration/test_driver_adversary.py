@@ -11,7 +11,7 @@ from driver_rig import PERIOD, READY, Rig
 
 from uniros_env_server.robots.model import load_model
 
-COMMANDS = 400
+COMMANDS = 250
 SPACING = 0.02  # s between two commands
 OVERSHOOT = 0.05  # rad, of a servo that was told to stop at its limit
 MODEL = load_model("rx200")

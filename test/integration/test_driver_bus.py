@@ -27,6 +27,8 @@ TIMEOUT = SETUP.tuning.response_timeout
 IDS = [servo.id for servo in SETUP.servos]
 SDK_TIMEOUT = 0.034  # s, what dynamixel-sdk's own port handler waits for a lost packet
 
+pytestmark = pytest.mark.deadline  # of packets, in ms
+
 
 @pytest.fixture
 def bus(tmp_path: Path) -> Iterator[EmulatedBus]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
-from driver_rig import HOME, PERIOD, READY, Rig, jump, pause
+from driver_rig import HOME, PERIOD, READY, SOON, Rig, jump, pause
 from live import wait_until
 
 from uniros_env_server.driver.config import load_setup
@@ -32,6 +33,11 @@ def rig(shared: Rig) -> Rig:
     return shared
 
 
+def counted(rig: Rig, what: str) -> int:
+    """A count in the driver's /diagnostics, which come once a second."""
+    return int(rig.operator.diagnostics()["driver"][2][what])
+
+
 def test_nothing_moves_and_nothing_is_stiff_until_torque_is_asked_for(shared: Rig) -> None:
     operator = shared.operator
     assert operator.state() == "limp"
@@ -43,11 +49,12 @@ def test_nothing_moves_and_nothing_is_stiff_until_torque_is_asked_for(shared: Ri
     assert max(shared.truth()["fastest"].values()) < 0.02
 
 
+@pytest.mark.deadline
 def test_joint_states_are_complete_in_order_and_fresh(rig: Rig) -> None:
     since = rig.operator.now()
-    pause(2.0)
+    pause(1.0)
     messages = rig.operator.joints(since)
-    assert len(messages) > 100  # 200 when nobody else needs the CPU
+    assert len(messages) > 50  # 100 when nobody else needs the CPU
     assert all(names == ORDER for _, _, names, *_ in messages)
     stamps = [stamp for stamp, *_ in messages]
     assert all(later - earlier > 1e-3 for earlier, later in itertools.pairwise(stamps))
@@ -63,14 +70,15 @@ def test_joint_states_are_complete_in_order_and_fresh(rig: Rig) -> None:
     assert messages[-1][3][:5] == pytest.approx([truth[name] for name in ORDER[:5]], abs=0.02)  # play and encoder steps
 
 
+@pytest.mark.deadline
 def test_a_smooth_trajectory_is_followed_closely(rig: Rig) -> None:
-    times = [0.8, 1.6, 2.4, 3.2]
-    goals = [[0.4, -0.6, 0.4, 0.8, 0.3], [0.6, -0.3, 0.2, 0.6, 0.5], [0.1, -0.5, 0.4, 0.9, 0.0], READY]
+    times = [0.8, 1.6, 2.4]
+    goals = [[0.4, -0.6, 0.4, 0.8, 0.3], [0.6, -0.3, 0.2, 0.6, 0.5], READY]
     start = Sample.rest(np.array(rig.operator.joints()[-1][3][:5]))
     path, factor = plan(Points(np.array(times), np.array(goals)), start, SETUP.speed[:5])
     assert factor == 1.0
     sent = rig.operator.send([{"time": t, "positions": goal} for t, goal in zip(times, goals)])
-    pause(3.8)
+    pause(times[-1] + 0.5)
     moving = [(stamp - sent, position[:5]) for stamp, _, _, position, *_ in rig.operator.joints(sent)]
 
     def error(delay: float) -> float:
@@ -96,6 +104,7 @@ def test_a_stream_of_ramps_moves_evenly(rig: Rig) -> None:
     wait_until(lambda: abs(rig.truth()["position"]["waist"] - 1.0) < 0.02, 2.0)
 
 
+@pytest.mark.deadline
 def test_a_new_trajectory_replaces_the_old_one_without_a_jump(rig: Rig) -> None:
     sent = rig.operator.send([{"time": 2.0, "positions": [1.0, -0.5, 0.3, 0.9, 0.0]}])
     pause(0.8)
@@ -111,14 +120,14 @@ def test_a_new_trajectory_replaces_the_old_one_without_a_jump(rig: Rig) -> None:
 @pytest.mark.parametrize(("point", "joint", "limit"), [
     ([9.0, *READY[1:]], "waist", math.pi), ([0.0, -9.0, 1.0, 0.5, 0.0], "shoulder", -1.88496)])
 def test_positions_are_clamped(rig: Rig, point: list[float], joint: str, limit: float) -> None:
-    before = int(rig.operator.diagnostics()["driver"][2]["commands clamped"])
-    rig.operator.send([{"time": 4.0, "positions": point}])
+    before = counted(rig, "commands clamped")
+    rig.operator.send([{"time": SOON, "positions": point}])
     rig.wait_for("following")
     rig.wait_for("holding", 10.0)
     truth = rig.truth()
     assert truth["lowest"][joint] > -abs(limit) - 0.01 and truth["highest"][joint] < abs(limit) + 0.01
     assert truth["position"][joint] == pytest.approx(limit, abs=0.03)
-    wait_until(lambda: int(rig.operator.diagnostics()["driver"][2]["commands clamped"]) == before + 1, 2.0)
+    wait_until(lambda: counted(rig, "commands clamped") == before + 1, 2.0)
 
 
 def test_speed_is_limited_whatever_is_asked(rig: Rig) -> None:
@@ -131,23 +140,27 @@ def test_speed_is_limited_whatever_is_asked(rig: Rig) -> None:
     assert max(fastest[name] for name in ORDER[:5]) > 1.2
 
 
-REFUSED = {
-    "NaN": {"points": [{"time": 1.0, "positions": [math.nan, 0, 0, 0, 0]}]},
-    "unknown joint": {"points": [{"time": 1.0, "positions": HOME}], "names": ["a", "b", "c", "d", "e"]},
-    "wrong length": {"points": [{"time": 1.0, "positions": [0, 0]}]},
-    "time": {"points": [{"time": 1.0, "positions": HOME}, {"time": 0.5, "positions": READY}]},
-    "half": {"points": [{"time": 1.0, "positions": HOME, "velocities": [0, 0]}]},
-    "old": {"points": [{"time": 1.0, "positions": HOME}], "stamp": 1e9},
-    "wrong controller": {"points": [{"time": 1.0, "positions": [0.03]}], "names": ["left_finger"]},
+REFUSED: dict[str, dict[str, Any]] = {  # what the driver says, and the command
+    "positions must be finite": {"points": [{"time": 1.0, "positions": [math.nan, 0, 0, 0, 0]}]},
+    "known are": {"points": [{"time": 1.0, "positions": HOME}], "names": ["a", "b", "c", "d", "e"]},
+    "positions must have 5 numbers": {"points": [{"time": 1.0, "positions": [0, 0]}]},
+    "increase from point to point": {"points": [{"time": t, "positions": READY} for t in (1.0, 0.5)]},
+    "velocities must have 5 numbers": {"points": [{"time": 1.0, "positions": HOME, "velocities": [0, 0]}]},
+    "the command is stamped": {"points": [{"time": 1.0, "positions": HOME}], "stamp": 1e9},
+    "left_finger": {"points": [{"time": 1.0, "positions": [0.03]}], "names": ["left_finger"]},
 }
 
 
-@pytest.mark.parametrize("command", REFUSED.values(), ids=list(REFUSED))
-def test_a_bad_command_is_refused_counted_and_moves_nothing(rig: Rig, command: dict) -> None:
-    count = int(rig.operator.diagnostics()["driver"][2]["commands refused"])
-    rig.operator.send(**command)
-    wait_until(lambda: int(rig.operator.diagnostics()["driver"][2]["commands refused"]) == count + 1, 2.0)
-    assert rig.operator.state() == "holding"
+def test_a_bad_command_is_refused_with_its_reason_counted_and_moves_nothing(rig: Rig) -> None:
+    assert rig.driver.log
+    before = counted(rig, "commands refused")
+    for reason, command in REFUSED.items():
+        logged = rig.driver.log.stat().st_size
+        rig.operator.send(**command)
+        wait_until(lambda: reason in rig.driver.log.read_text()[logged:], 2.0)  # noqa: B023
+        assert rig.operator.state() == "holding"
+        pause(0.2)  # a log that is filled with refusals shows one in so many seconds
+    wait_until(lambda: counted(rig, "commands refused") == before + len(REFUSED), 2.0)
     assert max(rig.truth()["fastest"].values()) < 0.1
 
 
@@ -160,6 +173,7 @@ def test_fingers_open_and_close_in_metres(rig: Rig) -> None:
         assert position[7] == pytest.approx(-opening, abs=1.5e-3)
 
 
+@pytest.mark.deadline
 def test_an_emergency_stop_in_mid_motion_stops_at_once_and_clearing_it_moves_nothing(rig: Rig) -> None:
     rig.operator.watch_setpoint()
     rig.operator.send([{"time": 1.5, "positions": [1.4, *READY[1:]]}])
@@ -184,7 +198,7 @@ def test_an_emergency_stop_in_mid_motion_stops_at_once_and_clearing_it_moves_not
     rig.forget()
     since = rig.operator.now()
     assert rig.operator.trigger("driver/clear_estop") == (True, "holding")
-    pause(0.5)
+    pause(0.3)
     positions = [position[:5] for _, _, _, position, *_ in rig.operator.joints(since)]
     assert np.ptp(positions, axis=0).max() < 0.01
     assert max(rig.truth()["fastest"].values()) < 0.1

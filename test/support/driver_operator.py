@@ -109,10 +109,16 @@ class Hands:
             return [text for when, text in self._errors if when >= since]
 
     def keep_line(self, name: str) -> None:
-        """Have the connection to a trigger made once and kept: later calls do not ask the master."""
+        """Have the connection to a trigger made once and kept: later calls, until drop_lines, do not ask the master."""
         rospy.wait_for_service(f"{NS}/{name}", SERVICE_TIMEOUT)
         self._lines[name] = rospy.ServiceProxy(f"{NS}/{name}", Trigger, persistent=True)
         self._lines[name]()
+
+    def drop_lines(self) -> None:
+        """Connect anew for every call, as the driver may be another one next time."""
+        for line in self._lines.values():
+            line.close()
+        self._lines.clear()
 
     def trigger(self, name: str) -> tuple[bool, str]:
         if name not in self._lines:

@@ -21,6 +21,7 @@ HOME = [0.0] * 5
 READY = [0.0, -0.83, 0.59, 0.95, 0.0]
 PERIOD = 0.01  # s, of the driver's loop
 WATCHDOG = 0.1  # s, of the servos (servos.yaml)
+SOON = 0.2  # s, a point this near is reached as fast as the driver lets any joint go
 
 
 class Operator:
@@ -105,7 +106,7 @@ class Rig:
         good, text = self.operator.torque(True)
         assert good, text
         if max(abs(now - then) for now, then in zip(self.operator.joints()[-1][3], READY)) > 0.03:
-            self.operator.send([{"time": 1.5, "positions": READY}])
+            self.operator.send([{"time": SOON, "positions": READY}])
             self.wait_for("following")
             self.wait_for("holding", timeout=10.0)
         wait_until(self.standstill, 3.0)

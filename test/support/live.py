@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from uniros_bringup.graph import Graph
@@ -24,6 +26,15 @@ def marked_processes() -> list[int]:
                 found.append(int(folder.name))
         except OSError:
             continue
+    return found
+
+
+def marked_commands() -> Counter[bytes]:
+    """How often each command line occurs among them."""
+    found: Counter[bytes] = Counter()
+    for pid in marked_processes():
+        with suppress(OSError):  # it has ended meanwhile
+            found[Path(f"/proc/{pid}/cmdline").read_bytes()] += 1
     return found
 
 

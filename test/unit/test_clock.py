@@ -22,6 +22,8 @@ MODEL = load_model("rx200")
 START = np.array([[*MODEL.poses["ready"], MODEL.opening]])
 CYCLE = 0.1  # s
 
+pytestmark = pytest.mark.deadline  # of cycles, in ms
+
 
 def turn_waist(by: float) -> object:
     """A decision that moves the waist by an angle (rad) from its set-point."""
