@@ -96,7 +96,7 @@ class Domain:
     # --- from its start to its end ----------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        pause = FIRST_PAUSE
+        pause = FIRST_PAUSE / 2
         while not self._leaving.is_set():
             begun = time.monotonic()
             reason = self._live()

@@ -15,7 +15,7 @@ from types import FrameType
 
 from uniros_bringup.domain import Domain, Stage
 from uniros_bringup.joint_options import JointOptions, parse, plans
-from uniros_bringup.joint_status import status_line
+from uniros_bringup.joint_status import status_lines
 from uniros_bringup.launch_files import Refused
 from uniros_bringup.master import new_log_dir
 from uniros_bringup.process import Process, become_subreaper, kill_descendants, spawn
@@ -139,7 +139,7 @@ class Joint:
             self._set_parameters()
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + STATUS_PERIOD
-            self._screen.status([status_line(domain) for domain in self._domains])
+            self._screen.status(status_lines(self._domains))
 
     def _set_parameters(self) -> None:
         """Tell nodes on the simulator's master where the other one is."""

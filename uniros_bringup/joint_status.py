@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,20 +12,23 @@ if TYPE_CHECKING:
 HOLDER = re.compile(r".*, process (\d+) \((.*)\)$")  # how a learner of ours signs a lease
 
 
-def status_line(domain: Domain) -> str:
+def status_lines(domains: Sequence[Domain]) -> list[str]:
     """As in `sim   RX200ReachSim-v0   1,812 steps/s  episode 87  step 12 (9,120 in all)  train (4711)  in order`."""
+    width = max(len(domain.plan.env_id) for domain in domains)
+    return ["  ".join([f"{domain.plan.name:<4}", f"{domain.plan.env_id:<{width}}", *_words(domain)])
+            for domain in domains]
+
+
+def _words(domain: Domain) -> list[str]:
     news = domain.news
-    words = [f"{domain.plan.name:<4}", domain.plan.env_id]
+    again = [f"brought up anew {domain.restarts}×"] if domain.restarts else []
     if domain.stage.value != "up":
-        words.append(domain.stage.value)
-    elif "steps" not in news:
-        words.append(news.get("text", "up"))
-    else:
-        words += [f"{_number(news['rate']):>6} steps/s", f"episode {news['episode']:,}",
-                  f"step {news['step']:,} ({news['steps']:,} in all)", _short(news["holder"]), _health(news)]
-    if domain.restarts:
-        words.append(f"brought up anew {domain.restarts}×")
-    return "  ".join(words)
+        return [domain.stage.value, *again]
+    if "steps" not in news:
+        return [news.get("text", "up"), *again]
+    far = f"step {news['step']:,} ({news['steps']:,} in all)" if news["steps"] else "no step yet"
+    return [f"{_number(news['rate']):>6} steps/s", f"episode {news['episode']:,}", far, _short(news["holder"]),
+            _health(news), *again]
 
 
 def _number(rate: float) -> str:

@@ -47,7 +47,7 @@ class Probe:
             statuses = [status for _, status in self._newest.values()]
         server = [status for status in statuses if status.name == f"{self._prefix}env_server: environment"]
         values = {pair.key: pair.value for status in server for pair in status.values}
-        worst = max(statuses, key=lambda status: status.level, default=None)
+        worst = max(statuses, key=lambda status: (status.level, status in server), default=None)
         found: dict[str, Any] = {"level": LEVELS.get(worst.level, "error") if worst else "silent",
                                  "text": self._told(worst) if worst else "nothing on /diagnostics"}
         if "steps" in values:
@@ -66,7 +66,7 @@ class Probe:
         self._progress.append((now, steps))
         while self._progress[0][0] < now - WINDOW and len(self._progress) > 2:
             self._progress.pop(0)
-        (then, before), _ = self._progress[0], None
+        then, before = self._progress[0]
         return (steps - before) / (now - then) if now > then else 0.0
 
 

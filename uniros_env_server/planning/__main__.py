@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def _plain(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def _messages(connection: socket.socket) -> Iterator[dict[str, Any]]:
-    with connection.makefile("rb") as stream:
+    with connection.makefile("rb") as stream, suppress(ConnectionResetError):  # who was killed says no goodbye
         for line in stream:
             yield json.loads(line)
 
