@@ -247,8 +247,8 @@ class RobotTaskVectorEnv(VectorEnv):
         first = bool(self._over[0])  # a dict's order is that in which the rows, one after the other, bring its keys
         drawn = self._begin(rows)
         observations, achieved = self._see()
-        infos = self._infos(achieved) | drawn
-        return observations, final | infos if first else infos | final
+        infos = self._infos(achieved)
+        return observations, (final | infos if first else infos | final) | drawn
 
     def _see(self) -> tuple[Any, Array]:
         """The observations, and where what is to reach the goals stands, (N, 3) m."""
@@ -266,7 +266,8 @@ class RobotTaskVectorEnv(VectorEnv):
         """As `SyncVectorEnv` puts the rows' infos together: each value with a mask of the rows that have one."""
         distance = self.task.distance(achieved, self._goals.current)
         values = {"is_success": distance <= self.task.tolerance, "distance": distance, "refusal": _NAMES[self._refusal],
-                  "executed_action": self._executed.astype(np.float32)}
+                  "executed_action": self._executed.astype(np.float32),
+                  "power": self._latest.power(self.gate.model.arm)}
         return {key: each for name, value in values.items()
                 for key, each in ((name, value), (f"_{name}", np.ones(self.num_envs, dtype=bool)))}
 
