@@ -8,7 +8,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -35,9 +35,10 @@ class Actor:
     on. In real time another thread brings each new policy to the rollout under way, to act from its next step on.
     """
 
-    def __init__(self, domain: Domain, board: Board, pace: Pace, inbox: Inbox, exploration: Exploration, seed: int,
-                 most_steps: int = 0):
-        """exploration: with the random actions at the beginning of training. most_steps: 0 for no bound."""
+    def __init__(self, domain: Domain, board: Board, pace: Pace, inbox: Inbox, exploration: Callable[[], Exploration],
+                 seed: int, most_steps: int = 0):
+        """exploration: as it is now, with the random actions at the beginning of training. most_steps: 0 for no bound.
+        """
         self.domain = domain
         self.error: Exception | None = None  # what nothing can be done about
         self._board, self._pace, self._inbox = board, pace, inbox
@@ -146,8 +147,9 @@ class Actor:
 
     def _explored(self) -> Exploration:
         """The exploration of the next rollout: what is left of the random actions, numbers of its own."""
-        left = max(0, self._exploration.random_steps - self.domain.made)
-        return replace(self._exploration, random_steps=left, seed=self._draw())
+        exploration = self._exploration()
+        left = max(0, exploration.random_steps - self.domain.made)
+        return replace(exploration, random_steps=left, seed=self._draw())
 
     def _seed(self) -> int | None:
         """Goals and starts are random, but those of this run."""

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.type_aliases import TrainFrequencyUnit
 
 from uniros_learner.multi_task_member import State
 from uniros_learner.training.actor import actor_of
@@ -37,13 +38,14 @@ class ActorsLoop:
     """Learns from what actors bring. `model.replay_buffer` becomes `replay`, of which this thread is the only user."""
 
     def __init__(self, config: TrainingConfig, model: OffPolicyAlgorithm, replay: MixedReplay,
-                 domains: Sequence[Domain], relevant: Callable[[dict[str, Any]], Mapping[str, Any]]):
-        """relevant: what of an info rewards may depend on."""
+                 domains: Sequence[Domain], relevant: Callable[[dict[str, Any]], Mapping[str, Any]],
+                 turn_knobs: Callable[[], object] = lambda: None):
+        """relevant: what of an info rewards may depend on. turn_knobs: called between updates."""
         self._config, self._model, self._replay, self._domains = config, model, replay, domains
-        self._relevant = relevant
+        self._relevant, self._turn_knobs = relevant, turn_knobs
         self._inbox: Inbox = queue.SimpleQueue()
         self.board = Board()
-        self.pace = Pace(config.joint, model.learning_starts)
+        self.pace = Pace(config.joint, model.learning_starts, lambda: updates_per_step(model))
         model.replay_buffer = replay  # type: ignore[assignment]
         explorations = exploration_of(model, domains)
         most = config.joint.most_steps or [0] * len(domains)
@@ -65,6 +67,7 @@ class ActorsLoop:
             with standing_back(self._config.joint.niceness):
                 while (end := self._end(ledger, stop)) is None:
                     self._take_in(ledger)
+                    self._turn_knobs()
                     if not self._update():
                         self.pace.wait(IDLE)
                     if time.monotonic() - self.board.newest.when >= self._config.joint.publish:
@@ -165,6 +168,14 @@ class ActorsLoop:
         deadline = time.monotonic() + FAREWELL
         for actor in self._actors:
             actor.join(max(0.0, deadline - time.monotonic()))
+
+
+def updates_per_step(model: OffPolicyAlgorithm) -> float:
+    """As its own settings `gradient_steps` and `train_freq` have it."""
+    freq: Any = model.train_freq
+    if model.gradient_steps <= 0 or freq.unit is not TrainFrequencyUnit.STEP:
+        return 1.0
+    return model.gradient_steps / freq.frequency
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
@@ -15,18 +16,23 @@ from uniros_msgs.exploration import Exploration
 SAMPLING = ("SAC", "TQC", "CrossQ")  # algorithms whose policies are distributions
 
 
-def exploration_of(model: OffPolicyAlgorithm, domains: Sequence[Domain]) -> list[Exploration]:
-    """For each domain. Actions at random begin training in simulations alone, unless there are none.
+def exploration_of(model: OffPolicyAlgorithm, domains: Sequence[Domain]) -> list[Callable[[], Exploration]]:
+    """For each domain, to be asked whenever it is needed: knobs may change the noise.
 
-    Raises InvalidConfig for exploration that an env server has no words for.
+    Actions at random begin training in simulations alone, unless there are none. Raises InvalidConfig for exploration
+    that an env server has no words for.
     """
     if model.use_sde:
         raise InvalidConfig("hyperparameters.use_sde: noise that depends on the state cannot be sent to the actors; "
                             "expected false, or joint.loop: plain")
     random = [domain for domain in domains if domain.lock_step] or list(domains)
     first = -(-model.learning_starts // len(random))
-    noise = noise_of(model)
-    return [Exploration(**noise, random_steps=first if domain in random else 0) for domain in domains]
+    noise_of(model)
+
+    def explored(domain: Domain) -> Exploration:
+        return Exploration(**noise_of(model), random_steps=first if domain in random else 0)
+
+    return [partial(explored, domain) for domain in domains]
 
 
 def noise_of(model: OffPolicyAlgorithm) -> dict:

@@ -7,6 +7,7 @@ updates need, and fill the buffer with what a policy of long ago did.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from uniros_learner.training.joint.plan import JointPlan
 
@@ -16,9 +17,10 @@ AHEAD = 50  # steps by which a simulation may be ahead of the updates
 class Pace:
     """Counts, and says who may go on. For any thread."""
 
-    def __init__(self, plan: JointPlan, learning_starts: int):
-        """learning_starts: steps, of all domains together, before the first update."""
-        self._plan, self._starts = plan, learning_starts
+    def __init__(self, plan: JointPlan, learning_starts: int, updates_per_step: Callable[[], float]):
+        """learning_starts: steps, of all domains together, before the first update. updates_per_step: what simulations
+        wait for, as it is now."""
+        self._plan, self._starts, self._ratio = plan, learning_starts, updates_per_step
         self._changed = threading.Condition()
         self.steps = 0  # of whole episodes, of all domains
         self.simulated = 0  # of them in lock-step
@@ -39,7 +41,7 @@ class Pace:
 
     def simulation_may_go_on(self) -> bool:
         """Whether a lock-step environment may make some more steps."""
-        return self.simulated < self._starts + AHEAD + self.updates / self._plan.updates_per_step
+        return self.simulated < self._starts + AHEAD + self.updates / self._ratio()
 
     def arm_may_move(self) -> bool:
         """Whether the simulations' head start is over."""

@@ -18,10 +18,10 @@ class JointPlan:
     envs: tuple[str, ...] = setting((), "what to serve, each on a ROS master of its own, when nothing else is named")
     loop: str = setting("actors", "actors: each domain at its own pace; plain: an episode here, an episode there",
                         OneOf(("actors", "plain")))
-    shares: tuple[float, ...] = setting((), "of a batch, from each domain; none: the same from all", SHARE)
+    shares: tuple[float, ...] = setting((), "of each batch from each domain (actors), of all episodes (plain); none: "
+                                        "the same from all", SHARE)
     enough: int = setting(100, "transitions that a domain must have before batches are drawn from it", POSITIVE)
     publish: float = setting(0.25, "s between two versions of the policy that the actors get", Bounds(at_least=0.0))
-    updates_per_step: float = setting(1.0, "updates that simulations wait for, per step of theirs", Bounds(above=0.0))
     most_updates_per_step: float = setting(30.0, "updates per step of all domains; then the learner waits",
                                            Bounds(above=0.0))
     seconds: float = setting(180.0, "s of training at most", Bounds(above=0.0))

@@ -41,8 +41,10 @@ def learning_curves(path: Path, domains: Sequence[Domain], marks: Sequence[Mark]
         for domain, colour in zip(domains, COLOURS * len(domains), strict=False):
             _success(axes[0, column], domain, unit, colour)
             found = [mark for mark in marks if mark.domain == domain.name]
-            axes[0, column].plot([getattr(mark, unit) for mark in found], [100.0 * mark.success_rate for mark in found],
-                                 "D", color=colour, markeredgecolor="black", clip_on=False)
+            if found:
+                axes[0, column].plot([getattr(mark, unit) for mark in found],
+                                     [100.0 * mark.success_rate for mark in found],
+                                     "D", color=colour, markeredgecolor="black", clip_on=False)
             _errors(axes[1, column], domain, unit, colour)
         axes[0, column].axhline(100.0 * config.evaluation.target, color="grey", linewidth=0.8, linestyle="--")
         for each in axes[:, column]:
@@ -55,11 +57,12 @@ def learning_curves(path: Path, domains: Sequence[Domain], marks: Sequence[Mark]
 def _label(axes: np.ndarray) -> None:
     axes[0, 0].set_ylim(-3.0, 103.0)
     axes[0, 0].set_xlim(left=0.0)
-    axes[1, 0].set_ylim(bottom=0.0)
+    axes[1, 0].set_yscale("log")
+    axes[1, 0].yaxis.set_major_formatter("{x:g}")
     axes[1, 1].set_xscale("symlog", linthresh=100)
     axes[1, 1].set_xlim(left=0.0)
     axes[0, 0].set_ylabel("success rate (%)")
-    axes[1, 0].set_ylabel("final error (mm)")
+    axes[1, 0].set_ylabel("final error (mm, logarithmic)")
     axes[1, 0].set_xlabel("wall-clock time (s)")
     axes[1, 1].set_xlabel("steps in the domain itself (logarithmic beyond 100)")
     axes[0, 0].plot([], [], "D", color="white", markeredgecolor="black", label="without exploration")

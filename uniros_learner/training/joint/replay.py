@@ -44,6 +44,16 @@ class MixedReplay:
                 np.array([ends]), [{**relevant(info), "TimeLimit.truncated": ends and not terminated}],
             )
 
+    @property
+    def real_share(self) -> float:
+        """Of a batch, from all parts but the first, which is the simulation's. Setting it keeps their proportion."""
+        return float(1.0 - self._shares[0] / self._shares.sum())
+
+    @real_share.setter
+    def real_share(self, share: float) -> None:
+        rest = self._shares[1:] if self._shares[1:].any() else np.ones(len(self.parts) - 1)
+        self._shares = np.concatenate([[1.0 - share], share * rest / rest.sum()])
+
     def size(self) -> int:
         """Transitions that there are."""
         return sum(part.size() for part in self.parts)

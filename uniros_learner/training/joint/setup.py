@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -47,7 +48,10 @@ class Setup:
 
 
 def set_up(config: TrainingConfig, envs: Sequence[RosEnv]) -> Setup:
-    """For environments that become the setup's. Raises InvalidConfig, after closing them."""
+    """For environments that become the setup's. In a ROS node the learner's knobs may be turned.
+
+    Raises InvalidConfig, after closing the environments.
+    """
     with ExitStack() as failing:
         for env in envs:
             failing.callback(env.close)
@@ -90,7 +94,7 @@ def _actors(config: TrainingConfig, envs: Sequence[RosEnv]) -> Setup:
     members = [Member(number, env, lambda: None) for number, env in enumerate(envs)]
     replay = MixedReplay([_part(model, env) for env in envs], config.joint.shares, config.joint.enough)
     domains = _domains(config, members)
-    loop = ActorsLoop(config, model, replay, domains, _relevant(envs))
+    loop = ActorsLoop(config, model, replay, domains, _relevant(envs), _knobs(model, replay))
 
     def note() -> str:
         mix = zip(domains, replay.weights(), strict=True)
@@ -101,6 +105,16 @@ def _actors(config: TrainingConfig, envs: Sequence[RosEnv]) -> Setup:
             member.close()
 
     return Setup(domains, model, loop, note, close)
+
+
+def _knobs(model: OffPolicyAlgorithm, replay: MixedReplay) -> Callable[[], object]:
+    if "rospy" not in sys.modules:  # then this is no node
+        return lambda: None
+    from uniros_learner.training.knobs import LearnerKnobs
+
+    knobs = LearnerKnobs(replay if len(replay.parts) > 1 else None)
+    knobs.init_callback(model)
+    return knobs.on_step
 
 
 def _part(model: OffPolicyAlgorithm, env: RosEnv) -> ReplayBuffer:
@@ -141,7 +155,8 @@ def _relevant(envs: Sequence[RosEnv]) -> Relevant:
 
 def _plain(config: TrainingConfig, envs: Sequence[RosEnv]) -> Setup:
     goals = has_goals(envs[0].observation_space)
-    multi = (MultiTaskGoalEnv if goals else MultiTaskEnv)(envs, seed=config.seed)
+    choice: dict[str, Any] = {"choice": "weighted", "weights": config.joint.shares} if config.joint.shares else {}
+    multi = (MultiTaskGoalEnv if goals else MultiTaskEnv)(envs, seed=config.seed, **choice)
     venv = vectorise(multi)
     model = build(_with_whole_episodes(config, multi.observation_space), venv)
     assert isinstance(model, OffPolicyAlgorithm)
