@@ -272,7 +272,8 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         distance = float(self.task.distance(achieved, self._goal)[0])
         info: dict[str, Any] = {"is_success": distance <= self.task.tolerance, "distance": distance,
                                 "refusal": NAMES[outcome.decision.refusal[0]],
-                                "executed_action": executed[0].astype(np.float32)}
+                                "executed_action": executed[0].astype(np.float32),
+                                "power": float(outcome.state.power(self.gate.model.arm)[0])}
         if self.mode == "real_time":
             commanded, measured, age, overruns = self.stamps()
             self.clock.record.note("observation_age", age)

@@ -51,6 +51,11 @@ class RobotState:
         """(N, len(names)) velocities (rad/s, m/s) of the joints named."""
         return self.velocity[:, columns(self.names, names)]
 
+    def power(self, names: tuple[str, ...]) -> Array:
+        """(N,) W that the joints named exchange with the arm, all counted positive; 0 where efforts are not measured."""
+        chosen = columns(self.names, names)
+        return np.abs(self.effort[:, chosen] * self.velocity[:, chosen]).sum(axis=1)
+
     def age(self) -> float:
         """Seconds since the measurement."""
         return time.monotonic() - self.stamp
