@@ -1,16 +1,19 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check evidence benchmark clean
+.PHONY: help setup demo demo-sim test check evidence benchmark clean
 
 IN_ENV := source ./env.sh &&
 
 help: ## these lines
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## Debian packages, a venv and the catkin build, as far as they are missing; then: source env.sh
 	@scripts/setup
 
-demo: setup ## trains an RX200 to reach, on a simulated arm behind ROS actions, and shows that it works
+demo: setup ## one policy learns in simulation and on an (emulated) arm at once, on two ROS masters, and shows that it works
+	@$(IN_ENV) rosrun uniros bringup joint -- rosrun uniros train td3_joint --run-dir runs/demo-$$(date +%Y%m%d-%H%M%S)
+
+demo-sim: setup ## the same in simulation alone: some seconds of training
 	@$(IN_ENV) rosrun uniros bringup demo
 
 test: setup ## all checks and tests
