@@ -156,6 +156,11 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         return self.task.describe()
 
     @property
+    def observation_names(self) -> list[str]:
+        """See `Task.observation_names`."""
+        return self.task.observation_names(self.gate.model, self.targets.size)
+
+    @property
     def limits(self) -> dict[str, Any]:
         """What binds the arm, as JSON can hold it: joint ranges, speeds, margins and the workspace (rad, m, s), and
         how its actions are carried out: the knobs of its cycle.

@@ -156,6 +156,11 @@ class RobotTaskVectorEnv(VectorEnv):
         return compute_reward(self.task, achieved_goal, desired_goal, info)
 
     @property
+    def observation_names(self) -> list[str]:
+        """See `Task.observation_names`."""
+        return self.task.observation_names(self.gate.model, self.targets.size)
+
+    @property
     def limits(self) -> dict[str, Any]:
         """See `RobotTaskEnv.limits`."""
         box = {"low": self.task.workspace.low.tolist(), "high": self.task.workspace.high.tolist()}

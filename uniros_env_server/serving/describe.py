@@ -110,8 +110,10 @@ def _single_spaces(env: Any) -> tuple[gymnasium.Space, gymnasium.Space]:
 
 
 def _metadata(env: Any) -> dict[str, Any]:
-    """The environment's, in which only a batch has an autoreset mode."""
+    """The environment's, with the names of what a robot's observations hold; only a batch has an autoreset mode."""
     metadata = {key: value for key, value in env.metadata.items() if key != "autoreset_mode"}
+    if hasattr(env.unwrapped, "observation_names"):
+        metadata["observation_names"] = env.unwrapped.observation_names
     if isinstance(env, VectorEnv):
         metadata["autoreset_mode"] = AutoresetMode(env.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP)).value
     return metadata

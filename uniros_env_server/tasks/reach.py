@@ -52,6 +52,13 @@ class Reach:
         high = np.concatenate([np.full(3, 1.0), np.full(3, 1.0), [2.0], upper + 0.1, np.full(actions, 1.0), speed])
         return spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
+    def observation_names(self, model: RobotModel, actions: int) -> list[str]:
+        """See `Task.observation_names`."""
+        joints = {kind: [f"{kind}/{joint}" for joint in model.published] for kind in ("position", "velocity")}
+        executed = [f"executed/{number}" for number in range(actions)]
+        points = [f"{what}_{axis}" for what in ("tool", "to_goal") for axis in "xyz"]
+        return [*points, "distance", *joints["position"], *executed, *joints["velocity"]]
+
     def sample_goals(self, rng: np.random.Generator, count: int, reachable: Reachable) -> Array:
         """(count, 3) goals, uniform in the part of the goal box that the arm reaches (m).
 

@@ -50,6 +50,9 @@ class Task(Protocol):
     def observation_space(self, model: RobotModel, actions: int) -> spaces.Box:
         """The space of one row of `observe`, for a robot and a number of action components."""
 
+    def observation_names(self, model: RobotModel, actions: int) -> list[str]:
+        """What each number of an observation is, for people and for what reads recordings."""
+
     def sample_goals(self, rng: np.random.Generator, count: int, reachable: Reachable) -> Array:
         """(count, 3) goals drawn from the generator (m)."""
 

@@ -111,6 +111,24 @@ class Trajectory:
         found = [each for part in self.parts if (each := _info(part, name)) is not None]
         return np.concatenate(found) if len(found) == len(self.parts) else None
 
+    def texts(self, name: str) -> list[str]:
+        """What the infos call `name`, of each transition that has it, where it is text."""
+        return [text for part in self.parts for text in _texts(part, name)]
+
+    def parts_of_observation(self) -> dict[str, np.ndarray]:
+        """(T + 1,) of each number of the observations by its name, where the env server names them; else by its index.
+
+        Of a goal environment, those of "observation". Raises MalformedData where they are no numbers.
+        """
+        first, rest = self.observation, self.next_observation
+        if isinstance(first, dict):
+            first, rest = first["observation"], rest["observation"]
+        table = np.concatenate([first[:1], rest]).reshape(len(self) + 1, -1)
+        names = self.description.metadata.get("observation_names", []) if self.description else []
+        if len(names) != table.shape[1]:
+            names = [f"observation[{number}]" for number in range(table.shape[1])]
+        return dict(zip(names, table.T, strict=True))
+
     @property
     def success(self) -> bool | None:
         """Whether it ended in success; None where the environment does not tell."""
@@ -262,22 +280,35 @@ def _joined(parts: list[Any]) -> Any:
 
 def _info(part: Part, name: str) -> np.ndarray | None:
     """A part's share of one column of the infos, if it is numbers for every transition of it."""
+    inner, rows = _column(part, name)
+    if len(rows) < part.stop - part.start or inner[0] not in ("array", "scalar", "float", "int", "bool"):
+        return None
+    found: np.ndarray = inner[1][rows]
+    if found.dtype.kind not in "biuf":
+        return None
+    return found if part.row is None else found[:, part.row]
+
+
+def _column(part: Part, name: str) -> tuple[Column, np.ndarray]:
+    """The column of infos called `name`, and which of its rows belong to the part's transitions."""
     column: Column = part.batch.info
     rows: np.ndarray = np.arange(part.start + 1, part.stop + 1)
     if column[0] == "dict" and name in column[1]:
-        inner = column[1][name]
-    elif column[0] == "some" and name in column[2]:
+        return column[1][name], rows
+    if column[0] == "some" and name in column[2]:
         where, inner = column[2][name]
-        places = np.searchsorted(where, rows)
-        if len(rows) and (places[-1] >= len(where) or (where[places] != rows).any()):
-            return None
-        rows = places
-    else:
-        return None
-    if inner[0] not in ("array", "scalar", "float", "int", "bool"):
-        return None
-    found = inner[1][rows]
-    return found if part.row is None else found[:, part.row]
+        return inner, np.flatnonzero((where > part.start) & (where <= part.stop))
+    return ("rows", []), rows[:0]
+
+
+def _texts(part: Part, name: str) -> list[str]:
+    inner, rows = _column(part, name)
+    if inner[0] == "same":
+        return [inner[2]] * len(rows) if isinstance(inner[2], str) else []
+    if inner[0] != "rows" and not (inner[0] == "array" and inner[1].dtype.kind in "UT"):
+        return []
+    values = [inner[1][row] for row in rows]
+    return [str(value if part.row is None else value[part.row]) for value in values]
 
 
 def _last(part: Part, name: str) -> Any:
