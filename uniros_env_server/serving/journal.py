@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ log = logging.getLogger("rosout")
 
 
 class Journal:
-    """Of one environment or a batch (`num_envs` of them, 0 for one). One thread notes; sinks are called in it.
+    """Of one environment or a batch (`num_envs` of them, 0 for one).
 
+    One thread notes; sinks are called in it, or where `work` has it.
     What nobody wants is only counted: `wanted` is asked until somebody does, and again whenever a batch is due.
     """
 
@@ -36,6 +38,7 @@ class Journal:
                                         "num_envs": num_envs}
         self._wanted, self._sinks = wanted, [send]
         self.sequence = 0  # transitions so far
+        self.work: Callable[[Callable[[], None]], None] = lambda job: job()  # packs and sends; may do so later
         self.policy = ""  # version of the policy that acts, for what is noted from now on
         self._over = True
         self._episode, self._step = 0, 0
@@ -141,38 +144,38 @@ class Journal:
 
     def _send(self, end: str) -> None:
         """Hand what there is to those who want it; the last row begins the next batch."""
-        last = self._observations[-1], self._infos[-1], self._stamps[-1]
+        observation, info, stamps = self._observations[-1], self._infos[-1], self._stamps[-1]
         wanted = self._is_wanted()
-        if wanted and (body := self._packed(end)):
-            for sink in self._sinks:
-                sink(body)
+        if wanted:
+            self.work(partial(self._hand_on, self._rows(), self._about(end)))
         self._clear()
         self._settings = [change for change in self._settings if change[0] > self._step]
         if wanted:
-            for rows, row in zip((self._observations, self._infos, self._stamps), last):
-                rows.append(row)
+            self._observations, self._infos, self._stamps = [observation], [info], [stamps]
             self._since = time.monotonic()
 
-    def _packed(self, end: str) -> bytes:
-        """The batch as bytes; none where the environment gave something as a reward that is no number."""
+    def _rows(self) -> tuple[list[Any], ...]:
+        return self._observations, self._actions, self._scalars, self._infos, self._stamps
+
+    def _about(self, end: str) -> dict[str, Any]:
+        """What a batch of all there is says beside its rows."""
         count = len(self._actions)
-        columns = list(zip(*self._scalars)) or [(), (), ()]
-        num_envs = self._origin["num_envs"]
-        shape = (count, num_envs) if num_envs else (count,)
+        settings = [change for change in self._settings if change[0] <= self._step]
+        return self._origin | {"episode": self._episode, "step": self._step - count + 1, "count": count, "end": end,
+                               "sequence": self.sequence - count, "policy": self.policy, "seed": self._seed,
+                               "options": self._options, "settings": settings}
+
+    def _hand_on(self, rows: tuple[list[Any], ...], about: dict[str, Any]) -> None:
+        """Pack a batch for all sinks; none where the environment gave something as a reward that is no number."""
         try:
-            reward, terminated, truncated = (np.array(column, kind).reshape(shape)
-                                             for column, kind in zip(columns, (float, bool, bool)))
+            body = _packed(rows, about)
         except (TypeError, ValueError) as error:
             if not self._complained:
                 log.warning("transitions of %s cannot be recorded: %s", self._origin["env_id"], error)
             self._complained = True
-            return b""
-        return pack(Transitions(
-            self._episode, self._step - count + 1, count, stack(self._observations),
-            stack(self._actions) if count else ("rows", []), reward, terminated, truncated, stack(self._infos),
-            stamps_of(self._stamps), sequence=self.sequence - count, end=end, policy=self.policy, seed=self._seed,
-            options=self._options, settings=[change for change in self._settings if change[0] <= self._step],
-            sent=time.time(), **self._origin))
+            return
+        for sink in self._sinks:
+            sink(body)
 
     def _clear(self) -> None:
         self._observations: list[Any] = []
@@ -180,6 +183,19 @@ class Journal:
         self._scalars: list[tuple[Any, Any, Any]] = []
         self._infos: list[dict[str, Any]] = []
         self._stamps: list[wire.Stamps] = []
+
+
+def _packed(rows: tuple[list[Any], ...], about: dict[str, Any]) -> bytes:
+    """A batch as bytes. Raises TypeError, ValueError for rewards and flags that are none."""
+    observations, actions, scalars, infos, stamps = rows
+    columns = list(zip(*scalars)) or [(), (), ()]
+    shape = (about["count"], about["num_envs"]) if about["num_envs"] else (about["count"],)
+    reward, terminated, truncated = (np.array(column, kind).reshape(shape)
+                                     for column, kind in zip(columns, (float, bool, bool)))
+    return pack(Transitions(
+        observation=stack(observations), action=stack(actions) if actions else ("rows", []), reward=reward,
+        terminated=terminated, truncated=truncated, info=stack(infos), stamps=stamps_of(stamps), sent=time.time(),
+        **about))
 
 
 def _true(flag: Any) -> bool:

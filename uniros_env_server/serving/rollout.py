@@ -7,23 +7,27 @@ shall end, takes a new policy if there is one, and hands on what the journal has
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from actionlib_msgs.msg import GoalStatus
 from gymnasium.vector import AutoresetMode
 
 from uniros_env_server.serving.actions import Goal
+from uniros_env_server.serving.aside import Aside
 from uniros_env_server.serving.journal import Journal
 from uniros_env_server.serving.rollout_report import BatchTally, Tally
 from uniros_env_server.serving.rollout_stream import Stream
 from uniros_env_server.serving.session import Answer, Session, from_inside, options_of, refusal, seeds_of
 from uniros_msgs import codec, wire
-from uniros_msgs.errors import InvalidPolicy, LeaseLost, UnirosError
+from uniros_msgs.errors import Cancelled, InvalidPolicy, LeaseLost, UnirosError
 from uniros_msgs.exploration import Exploration, Explorer
 from uniros_msgs.msg import Error, RolloutGoal, RolloutResult
 from uniros_msgs.policy import Policy
 
 WAIT = 0.005  # s between two looks whether a slow learner has caught up
+PAUSE = 0.4  # of a cycle, from its beginning to the time for what is not urgent
 
 
 class Rollout:
@@ -37,11 +41,10 @@ class Rollout:
         self._policy = self.admitted(request.policy)
         exploration = Exploration.read(codec.decode(request.exploration) if request.exploration.layout else None)
         self._explorer = Explorer(exploration, self._policy.action_space, session.num_envs)
-        real_time = getattr(session.env.unwrapped, "mode", "plain") == "real_time"
-        self._stream = Stream(goal, patient=not real_time)
-        self._may_wait = request.stream and not real_time
+        self._real_time = getattr(session.env.unwrapped, "mode", "plain") == "real_time"
+        self._stream = Stream(goal, patient=not self._real_time)
         self._tally = self._new_tally()
-        self._next: tuple[Policy, bool] | None = None  # another policy, and whether from the next step on
+        self._next = self._policy, False  # what acts when its time has come, and whether that is the next step
         self._failure = wire.OK
 
     def admitted(self, raw: bytes) -> Policy:
@@ -61,19 +64,15 @@ class Rollout:
     def run(self, episode: int) -> Answer:
         """Go through the episodes, of which the first has that number."""
         self._journal.leave()  # what was commanded step by step belongs to nobody who listens here
-        leave_off = self._journal.also(self._stream.add) if self.request.stream else None
-        self._journal.act(self._policy.version)
-        try:
-            self._episodes(episode)
-        except UnirosError as error:  # an action that the robot refused to try
-            self._failure = refusal(error)
-        except Exception as error:  # noqa: BLE001 - rewards or observations that are not what the spaces say
-            self._failure = from_inside(error)
-        finally:
-            self._journal.leave()
-            self._journal.act("")
-            if leave_off:
-                leave_off()
+        with ExitStack() as afterwards:
+            if self.request.stream:
+                afterwards.callback(self._journal.also(self._stream.add))
+            if self._real_time:
+                afterwards.enter_context(self._packing_beside())
+            afterwards.callback(self._journal.act, "")
+            afterwards.callback(self._journal.leave)
+            self._journal.act(self._policy.version)
+            self._roll(episode)
         self._stream.say("over", self._progress())
         return self._answer()
 
@@ -82,6 +81,14 @@ class Rollout:
         self._stream.say(phase, self._progress())
 
     # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def _roll(self, episode: int) -> None:
+        try:
+            self._episodes(episode)
+        except UnirosError as error:  # an action that the robot refused to try
+            self._failure = refusal(error)
+        except Exception as error:  # noqa: BLE001 - rewards or observations that are not what the spaces say
+            self._failure = from_inside(error)
 
     def _episodes(self, number: int) -> None:
         seeds, seed = self.request.seed, self._seed
@@ -115,7 +122,7 @@ class Rollout:
     def _goes_on(self) -> bool:
         """Whether there is more to do; where time can wait, not before the learner has caught up."""
         while not self._ended():
-            if not (self._may_wait and self._stream.behind()):
+            if self._real_time or not self._stream.behind():
                 return True
             self._stream.turn("waiting for the learner", self._progress())
             time.sleep(WAIT)
@@ -130,10 +137,10 @@ class Rollout:
         return True
 
     def _change_policy(self, at_reset: bool) -> None:
-        waiting = self._next
-        if waiting and (at_reset or waiting[1]):
-            self._policy, self._next = waiting[0], None
-            self._journal.act(self._policy.version)
+        policy, now = self._next
+        if policy is not self._policy and (now or at_reset):
+            self._policy = policy
+            self._journal.act(policy.version)
 
     def _progress(self) -> float:
         """The share that is done of what was asked for; 0 without an end."""
@@ -151,9 +158,23 @@ class Rollout:
                                 "NextStep or SameStep")
         return BatchTally(self._session.num_envs, resets_late=mode is AutoresetMode.NEXT_STEP)
 
+    @contextmanager
+    def _packing_beside(self) -> Iterator[None]:
+        """Batches are packed in the middle of a cycle: between its end and the next action there is no time for it."""
+        inner: Any = self._session.env.unwrapped
+        at_once, aside = self._journal.work, Aside(PAUSE * inner.cycle_time)
+        self._journal.work = aside
+        try:
+            yield
+        finally:
+            aside.close()
+            self._journal.work = at_once
+
     # --- its end ------------------------------------------------------------------------------------------------------
 
     def _answer(self) -> Answer:
+        if self._goal.cancelled and self._failure.kind == Cancelled.__name__:  # a reset that stopped as it was told
+            self._failure = wire.OK
         status = GoalStatus.ABORTED if self._failure.kind else GoalStatus.SUCCEEDED
         tally = self._tally
         body = result(self._failure, self._session.episode, episodes=tally.episodes, steps=tally.steps,
