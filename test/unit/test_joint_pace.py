@@ -1,0 +1,75 @@
+"""Simulations wait for updates, updates for experience, arms for the simulations' head start."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from uniros_learner.training.joint.board import Board
+from uniros_learner.training.joint.pace import AHEAD, Pace
+from uniros_learner.training.joint.plan import JointPlan
+
+
+def test_a_simulation_is_ahead_of_the_updates_by_no_more_than_a_few_steps() -> None:
+    pace = Pace(JointPlan(), learning_starts=300, updates_per_step=lambda: 1.0)
+    pace.note_steps(300 + AHEAD - 1, lock_step=True)
+    assert pace.simulation_may_go_on()
+    pace.note_steps(1, lock_step=True)
+    assert not pace.simulation_may_go_on()
+    pace.note_updates(10)
+    assert pace.simulation_may_go_on()
+
+
+def test_more_updates_per_step_slow_simulations_down_at_once() -> None:
+    ratio = [1.0]
+    pace = Pace(JointPlan(), learning_starts=0, updates_per_step=lambda: ratio[0])
+    pace.note_updates(1000)
+    pace.note_steps(1000, lock_step=True)
+    assert pace.simulation_may_go_on()
+    ratio[0] = 4.0
+    assert not pace.simulation_may_go_on()
+
+
+def test_arms_do_not_hold_simulations_up_nor_the_other_way_round() -> None:
+    pace = Pace(JointPlan(), learning_starts=0, updates_per_step=lambda: 1.0)
+    pace.note_steps(10_000, lock_step=False)
+    assert pace.simulation_may_go_on()
+    assert pace.arm_may_move()
+
+
+def test_arms_wait_for_the_head_start() -> None:
+    pace = Pace(JointPlan(head_start=100), learning_starts=0, updates_per_step=lambda: 1.0)
+    assert not pace.arm_may_move()
+    pace.note_steps(99, lock_step=True)
+    assert not pace.arm_may_move()
+    pace.note_steps(1, lock_step=True)
+    assert pace.arm_may_move()
+
+
+def test_updates_wait_for_experience() -> None:
+    pace = Pace(JointPlan(most_updates_per_step=2.0), learning_starts=100, updates_per_step=lambda: 1.0)
+    pace.note_steps(99, lock_step=False)
+    assert pace.updates_due() == 0
+    pace.note_steps(1, lock_step=True)
+    assert pace.updates_due() == 200
+    pace.note_updates(200)
+    assert pace.updates_due() == 0
+
+
+def test_who_waits_is_woken() -> None:
+    pace = Pace(JointPlan(), learning_starts=0, updates_per_step=lambda: 1.0)
+    threading.Timer(0.05, pace.note_updates, (1,)).start()
+    start = time.monotonic()
+    pace.wait(5.0)
+    assert time.monotonic() - start < 2.0
+
+
+def test_the_board_gives_the_newest_policy_to_who_waits_for_it() -> None:
+    board = Board()
+    first = board.post(b"one")
+    assert board.newer(first.number, 0.0) is None
+    threading.Timer(0.05, board.post, (b"two",)).start()
+    found = board.newer(first.number, 5.0)
+    assert found is not None
+    assert (found.policy, found.number) == (b"two", first.number + 1)
+    assert board.newest == found
