@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -136,27 +137,24 @@ def test_what_is_killed_is_dropped_and_comes_back(robot: Robot) -> None:
         assert counts(env)[1] == (3, 601, 1, 3)
 
 
-def test_closing_ends_also_what_is_just_being_made_anew(robot: Robot) -> None:
-    env = uniros.MultiTaskEnv([uniros.connect(robot.master.uri, "/arm")])
-    env.reset()
-    robot.graph.nodes[0].kill()
-    assert broken(env, 1.0)["error"].startswith("ServerDied")
-    start = time.monotonic()
-    env.close()
-    assert time.monotonic() - start < 17.0
-    env.close()
-
-
 def test_one_that_cannot_be_made_leaves_none_of_the_others() -> None:
     with pytest.raises(uniros.errors.StartFailed, match="CartPol-v1"):
         uniros.MultiTaskEnv(["Pendulum-v1", "CartPol-v1"])
 
 
-def test_two_learners_with_two_robots_each_have_four_masters_and_know_nothing_of_each_other() -> None:
+@pytest.fixture(scope="module")
+def graphs() -> Iterator[list[Graph]]:
+    """Four masters, each with an env server, started side by side."""
     with ExitStack() as cleanup:
         graphs = [cleanup.enter_context(Graph()) for _ in range(4)]
-        for graph in graphs:
-            serve(graph, "Pendulum-v1", "/arm")
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda graph: serve(graph, "Pendulum-v1", "/arm"), graphs))
+        yield graphs
+
+
+def test_two_learners_with_two_robots_know_nothing_of_each_other(graphs: list[Graph]) -> None:
+    """Four masters on one machine."""
+    with ExitStack() as cleanup:
         uris = [graph.master.uri for graph in graphs]
         assert len(set(uris)) == 4
         learners = [_learner(cleanup, seed, uris[2 * seed : 2 * seed + 2]) for seed in range(2)]
@@ -173,6 +171,17 @@ def test_two_learners_with_two_robots_each_have_four_masters_and_know_nothing_of
              for _ in range(2)]
     assert said == [[play_alone(env, seed, 8), "800", "800"] for seed, env in enumerate(alone)]
     assert said[0][0] != said[1][0]
+
+
+def test_closing_ends_also_what_is_just_being_made_anew(graphs: list[Graph]) -> None:
+    env = uniros.MultiTaskEnv([uniros.connect(graphs[0].master.uri, "/arm")])
+    env.reset()
+    graphs[0].nodes[0].kill()
+    assert broken(env, 1.0)["error"].startswith("ServerDied")
+    start = time.monotonic()
+    env.close()
+    assert time.monotonic() - start < 17.0
+    env.close()
 
 
 def _learner(cleanup: ExitStack, seed: int, uris: list[str]) -> subprocess.Popen[str]:
