@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
+from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.environments import has_goals
 from uniros_learner.training.fields import InvalidConfig
+from uniros_learner.training.flat_goals import FlatGoals, FlatHerReplayBuffer
 from uniros_learner.training.hyperparameters import split
 from uniros_learner.training.parts import algorithm_arguments, own_class, policy_arguments
 
@@ -38,7 +40,7 @@ def build(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
     if ":" not in policy and policy not in class_of(config.algorithm).policy_aliases:
         raise InvalidConfig(f"{config.algorithm} has no {policy}, which observations like these need: "
                             f"{venv.observation_space}")
-    settings = algorithm_arguments(of_algorithm, venv.action_space.shape, has_goals(venv.observation_space))
+    settings = algorithm_arguments(of_algorithm, venv.action_space.shape, _hindsight(venv))
     try:
         return class_of(config.algorithm)(
             policy=own_class(policy) if ":" in policy else policy,
@@ -50,6 +52,13 @@ def build(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
         )
     except (AssertionError, TypeError, ValueError) as error:
         raise InvalidConfig(f"{config.algorithm} does not accept these settings: {error}") from error
+
+
+def _hindsight(venv: VecEnv) -> type | None:
+    """The replay buffer that relabels goals as this environment shows them."""
+    if isinstance(venv.observation_space, spaces.Dict):
+        return HerReplayBuffer if has_goals(venv.observation_space) else None
+    return FlatHerReplayBuffer if unwrap_vec_wrapper(venv, FlatGoals) else None
 
 
 def policy_name(observation_space: spaces.Space) -> str:

@@ -26,6 +26,7 @@ class Algorithm:
     policy: tuple[str, str, str]  # package, file and class of its policy's constructor
     off_policy: bool
     actions: Actions = "continuous"
+    dict_observations: bool = True
 
     def keywords(self) -> dict[str, Any]:
         """What its constructor takes, with defaults. Raises InvalidConfig when the package is not installed."""
@@ -49,7 +50,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "sac": Algorithm(SB3, "SAC", "sac/sac.py", (SB3, "sac/policies.py", "SACPolicy"), True),
     "dqn": Algorithm(SB3, "DQN", "dqn/dqn.py", (SB3, "dqn/policies.py", "DQNPolicy"), True, "discrete"),
     "tqc": Algorithm(CONTRIB, "TQC", "tqc/tqc.py", (CONTRIB, "tqc/policies.py", "TQCPolicy"), True),
-    "crossq": Algorithm(CONTRIB, "CrossQ", "crossq/crossq.py", (CONTRIB, "crossq/policies.py", "CrossQPolicy"), True),
+    "crossq": Algorithm(CONTRIB, "CrossQ", "crossq/crossq.py", (CONTRIB, "crossq/policies.py", "CrossQPolicy"), True,
+                        dict_observations=False),
 }
 
 REPLAY_BUFFERS = {  # ours: the file and class of its constructor in Stable-Baselines3

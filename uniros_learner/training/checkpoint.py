@@ -20,11 +20,12 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import BaseBuffer, ReplayBuffer
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.save_util import recursive_getattr
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from uniros_learner.training import tree
 from uniros_learner.training.fields import InvalidConfig
-from uniros_learner.training.normalise import found_in
+from uniros_learner.training.normalise import Normalise
 from uniros_msgs import codec
 
 FORMAT = "uniros checkpoint 1"
@@ -84,7 +85,7 @@ class Checkpoint:
         model.action_space.np_random.bit_generator.state = self._moment["actions"]
         for name, value in self._moment["exploration"].items():
             setattr(_distribution(model), name, value)
-        normalise = found_in(model.get_env())
+        normalise = _normalisation(model)
         if normalise:
             normalise.put(self._moment["normalise"])
             seen: Any = normalise.normalize_obs(normalise.get_original_obs())
@@ -120,7 +121,7 @@ def _model_state(model: BaseAlgorithm) -> dict[str, Any]:
 def _moment(model: BaseAlgorithm) -> dict[str, Any]:
     found = _distribution(model)
     names = [name for name in ("exploration_mat", "exploration_matrices") if hasattr(found, name)]
-    normalise = found_in(model.get_env())
+    normalise = _normalisation(model)
     return {
         "python": random.getstate(),
         "numpy": np.random.get_state(),
@@ -129,6 +130,11 @@ def _moment(model: BaseAlgorithm) -> dict[str, Any]:
         "exploration": {name: getattr(found, name) for name in names},
         "normalise": normalise.statistics() if normalise else {},
     }
+
+
+def _normalisation(model: BaseAlgorithm) -> Normalise | None:
+    venv = model.get_env()
+    return unwrap_vec_wrapper(venv, Normalise) if venv else None
 
 
 def _distribution(model: BaseAlgorithm) -> Any:

@@ -20,6 +20,7 @@ from uniros_env_server.tasks.relabel import compute_reward
 from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.fields import InvalidConfig
+from uniros_learner.training.flat_goals import FlatGoals
 from uniros_learner.training.normalise import Normalise
 from uniros_learner.training.seeding import SeededEpisodes
 
@@ -37,6 +38,11 @@ def vectorise(env: gymnasium.Env | VecEnv, config: TrainingConfig | None = None)
     if config is None:
         return venv
     venv = _acted_in(venv, config)
+    if has_goals(venv.observation_space) and not ALGORITHMS[config.algorithm].dict_observations:
+        if config.normalise in ("observations", "both"):
+            raise InvalidConfig(f"normalise: {config.algorithm} brings the observations of goal environments to a scale "
+                                "by itself; expected none or rewards")
+        venv = FlatGoals(venv)
     if config.normalise == "none":
         return venv
     return Normalise(venv, norm_obs=config.normalise != "rewards", norm_reward=config.normalise != "observations",
@@ -94,9 +100,13 @@ class Nudges(VecEnvWrapper):
         """As the environment does."""
         return self.venv.reset()
 
+    def commanded(self, actions: np.ndarray) -> NDArray[np.float32]:
+        """(n, A) actions for (n,) numbers of nudges."""
+        return self.table[np.asarray(actions, dtype=np.int64)]
+
     def step_async(self, actions: np.ndarray) -> None:
         """Numbers of nudges, (n,)."""
-        self.venv.step_async(self.table[np.asarray(actions, dtype=np.int64)])
+        self.venv.step_async(self.commanded(actions))
 
     def step_wait(self) -> VecEnvStepReturn:
         """As the environment does."""

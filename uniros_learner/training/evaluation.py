@@ -9,11 +9,11 @@ from typing import Any
 
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.type_aliases import PolicyPredictor
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from uniros_learner.training.config import EvaluationPlan
 from uniros_learner.training.episodes import Episode, summarise
-from uniros_learner.training.normalise import found_in
+from uniros_learner.training.normalise import Normalise
 from uniros_learner.training.terminal import Terminal
 
 
@@ -48,7 +48,7 @@ def evaluate(
 @contextmanager
 def frozen(venv: VecEnv) -> Iterator[None]:
     """Normalisation stays as it is, and rewards are the environment's own."""
-    normalise = found_in(venv)
+    normalise = unwrap_vec_wrapper(venv, Normalise)
     if normalise is None:
         yield
         return

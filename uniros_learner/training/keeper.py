@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
 from uniros_learner.training.checkpoint import Checkpoint, cut_episodes, write
 from uniros_learner.training.config import CheckpointPlan
-from uniros_learner.training.normalise import found_in
+from uniros_learner.training.normalise import Normalise
 from uniros_learner.training.seeding import begin_at, derive, present_episode
 
 PATIENCE = 2.0  # times the steps between two checkpoints: so long an episode's end is waited for
@@ -90,7 +91,7 @@ class Keeper(BaseCallback):
         self.training_env.seed(derive(self._seed, model.num_timesteps))
         model._last_obs = self.training_env.reset()
         model._last_episode_starts = np.ones(model.n_envs, dtype=bool)
-        normalise = found_in(self.training_env)
+        normalise = unwrap_vec_wrapper(self.training_env, Normalise)
         if normalise:
             model._last_original_obs = normalise.get_original_obs()
         if getattr(model, "action_noise", None):

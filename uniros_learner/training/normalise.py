@@ -23,6 +23,10 @@ class Normalise(VecNormalize):
         if self.norm_obs and isinstance(self.obs_rms, dict) and "desired_goal" in self.obs_rms:
             self.obs_rms["desired_goal"] = self.obs_rms["achieved_goal"]
 
+    def observed(self, observations: Any) -> Any:
+        """As the policy sees them."""
+        return self.normalize_obs(observations)
+
     def statistics(self) -> Statistics:
         """What it has learnt."""
         return {name: (each.mean, each.var, each.count) for name, each in self._parts().items()}
@@ -35,10 +39,3 @@ class Normalise(VecNormalize):
     def _parts(self) -> dict[str, RunningMeanStd]:
         observations = (self.obs_rms if isinstance(self.obs_rms, dict) else {"": self.obs_rms}) if self.norm_obs else {}
         return {f"observation/{key}": each for key, each in observations.items()} | {"return": self.ret_rms}
-
-
-def found_in(venv: VecEnv | None) -> Normalise | None:
-    """The normalisation around an environment, if there is one."""
-    while venv is not None and not isinstance(venv, Normalise):
-        venv = getattr(venv, "venv", None)
-    return venv

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise, OrnsteinUhlenbeckActionNoise
-from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.keywords import ACTIVATIONS, OPTIMIZERS
@@ -92,10 +91,10 @@ def policy_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: named_class(name, value) if name in CLASSES else value for name, value in given.items()}
 
 
-def algorithm_arguments(given: Mapping[str, Any], action_shape: tuple[int, ...] | None, goals: bool) -> dict[str, Any]:
+def algorithm_arguments(given: Mapping[str, Any], action_shape: tuple[int, ...] | None, her: type | None) -> dict[str, Any]:
     """The keywords of an algorithm's constructor, with objects for their names.
 
-    goals: whether the environment has goals. Raises InvalidConfig for HER without them.
+    her: the buffer for hindsight in this environment; None without goals. Raises InvalidConfig for HER without them.
     """
     made = dict(given)
     for name in set(SCHEDULED) & set(made):
@@ -107,15 +106,15 @@ def algorithm_arguments(given: Mapping[str, Any], action_shape: tuple[int, ...] 
     if made.get("action_noise") is not None:
         made["action_noise"] = noise(made["action_noise"], action_shape or ())
     if "replay_buffer_class" in made:
-        made["replay_buffer_class"] = _replay_buffer(made["replay_buffer_class"], goals)
+        made["replay_buffer_class"] = _replay_buffer(made["replay_buffer_class"], her)
     return made
 
 
-def _replay_buffer(name: str | None, goals: bool) -> Any:
-    if name == "her" and not goals:
+def _replay_buffer(name: str | None, her: type | None) -> Any:
+    if name == "her" and her is None:
         raise InvalidConfig("hyperparameters.replay_buffer_class: her relabels goals, and this environment has none; "
                             "expected an environment with achieved_goal and desired_goal, for example "
                             "RX200ReachGoalSim-v0")
-    if name == "her" or (name is None and goals):
-        return HerReplayBuffer
-    return None if name in (None, "plain") else own_class(name)
+    if name in (None, "her"):
+        return her
+    return None if name == "plain" else own_class(name)
