@@ -120,7 +120,7 @@ def _put(buffer: ReplayBuffer, number: int, rows: np.ndarray, trajectory: Trajec
     action = trajectory.action if actions == "requested" else trajectory.executed_action
     _set(buffer.observations, rows, number, trajectory.observation, some)
     _set(buffer.next_observations, rows, number, trajectory.next_observation, some)
-    buffer.actions[rows, number] = _scaled(action[some], buffer.action_space).reshape(len(rows), buffer.action_dim)
+    buffer.actions[rows, number] = scaled(action[some], buffer.action_space).reshape(len(rows), buffer.action_dim)
     buffer.rewards[rows, number] = trajectory.reward[some]
     done = trajectory.terminated[some] | trajectory.truncated[some]
     late = trajectory.truncated[some] & ~trajectory.terminated[some]
@@ -143,12 +143,12 @@ def _set(into: Any, rows: np.ndarray, number: int, values: Any, some: slice) -> 
         into[rows, number] = values[some].reshape(len(rows), *into.shape[2:])
 
 
-def _scaled(action: np.ndarray, space: spaces.Space[Any]) -> np.ndarray:
+def scaled(action: np.ndarray, space: spaces.Space[Any]) -> np.ndarray:
     """As Stable-Baselines3 keeps the actions of a Box: from -1 to 1."""
     if not isinstance(space, spaces.Box):
         return action
-    scaled: np.ndarray = 2.0 * ((action - space.low) / (space.high - space.low)) - 1.0
-    return scaled
+    result: np.ndarray = 2.0 * ((action - space.low) / (space.high - space.low)) - 1.0
+    return result
 
 
 def _infos(trajectory: Trajectory) -> np.ndarray:
