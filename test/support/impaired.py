@@ -47,7 +47,8 @@ class FarHost:
             self._ip("link", "set", far, "netns", self.name)
             self._ip("addr", "add", self.here, "peer", self.there, "dev", near)
             self._ip("link", "set", near, "up")
-            for command in (f"addr add {self.there} peer {self.here} dev {far}", f"link set {far} up", "link set lo up"):
+            over_there = f"addr add {self.there} peer {self.here} dev {far}", f"link set {far} up", "link set lo up"
+            for command in over_there:
                 self._ip("-n", self.name, *command.split())
             command = [sys.executable, "-m", "impaired", *map(str, (*ends, link.delay, link.jitter, link.loss))]
             self._relay = spawn(command, name="relay", pass_fds=ends)

@@ -151,7 +151,9 @@ class Journal:
         self._clear()
         self._settings = [change for change in self._settings if change[0] > self._step]
         if wanted:
-            self._observations, self._infos, self._stamps = [observation], [info], [stamps]
+            self._observations.append(observation)
+            self._infos.append(info)
+            self._stamps.append(stamps)
             self._since = time.monotonic()
 
     def _rows(self) -> tuple[list[Any], ...]:
