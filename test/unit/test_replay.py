@@ -1,6 +1,7 @@
 """Back from the bag: trajectories as they were, and replay buffers as Stable-Baselines3 itself would have filled them.
 """
 
+import io
 import subprocess
 import sys
 import time
@@ -23,6 +24,10 @@ from uniros_env_server.recorder.writer import Writer
 from uniros_env_server.serving.describe import describe, to_message
 from uniros_env_server.serving.journal import Journal
 from uniros_learner.replay import fill, trajectories, warm_start
+from uniros_learner.replay.command import run as replay
+from uniros_learner.replay.convert import load_buffer
+from uniros_learner.training.fields import InvalidConfig
+from uniros_learner.training.terminal import Terminal
 from uniros_msgs import wire
 from uniros_msgs.errors import MalformedData
 from uniros_msgs.msg import Description, TransitionBatch
@@ -106,8 +111,6 @@ class Tape:
 
 
 def _serialized(message):
-    import io
-
     buffer = io.BytesIO()
     message.serialize(buffer)
     return buffer.getvalue()
@@ -286,6 +289,67 @@ def test_a_model_learns_from_bags_alone(tmp_path):
     assert model.replay_buffer.pos == 110
 
 
+def record(folder, steps=43, **kwargs):
+    folder.mkdir(exist_ok=True)
+    tape = Tape(Count(**kwargs), folder)
+    tape.reset()
+    tape.steps(steps)
+    tape.end()
+    return tape
+
+
+def shown(*arguments):
+    said = io.StringIO()
+    assert replay(["replay", *map(str, arguments)], Terminal(said)) == 0
+    return said.getvalue()
+
+
+def test_a_bag_in_a_table_and_in_pictures(tmp_path):
+    record(tmp_path / "bags")
+    text = shown(tmp_path / "bags", "--plots", tmp_path / "plots")
+    lines = dict(line.strip().split(None, 1) for line in text.split("\n\n")[0].splitlines()[1:])
+    assert text.startswith("/arm: Count-v0, sim, plain\n")
+    assert lines["recorded"].startswith("43 transitions")
+    assert (lines["episodes"], lines["success"], lines["gaps"]) == ("8 whole, 1 abandoned", "100% of 8", "none")
+    assert lines["length"] == "5 on average, 5 to 5 steps"
+    pictures = sorted((tmp_path / "plots").iterdir())
+    assert [path.name for path in pictures] == ["arm-episodes.png", "arm-traces.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000 for path in pictures)
+    with pytest.raises(InvalidConfig, match="in leg"):
+        shown(tmp_path / "bags", "--ns", "leg")
+    with pytest.raises(InvalidConfig, match="no bag"):
+        shown(tmp_path / "nowhere.bag")
+
+
+@pytest.mark.parametrize("goal", [False, True], ids=["flat", "goal"])
+def test_arrays_in_a_file_make_the_same_buffer(tmp_path, goal):
+    tape = record(tmp_path, goal=goal)
+    assert "43 transitions in" in shown(tmp_path, "--no-plots", "--to-buffer", tmp_path / "data.npz")
+    loaded = load_buffer(tmp_path / "data.npz", device="cpu")
+    filled = sb3_buffer(DictReplayBuffer if goal else ReplayBuffer, tape.env, 43)
+    assert fill(filled, tmp_path) == 43
+    assert_equal(loaded, filled, slice(None))
+    (tmp_path / "other.npz").write_bytes(b"PK nothing of ours")
+    with pytest.raises(MalformedData, match="--to-buffer"):
+        load_buffer(tmp_path / "other.npz")
+
+
+def test_a_minari_dataset(tmp_path, monkeypatch):
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    record(tmp_path / "bags", goal=True)
+    said = shown(tmp_path / "bags", "--no-plots", "--to-minari", "count/try-v0")
+    assert "43 transitions in the Minari dataset" in said
+    episodes = list(minari.load_dataset("count/try-v0").iterate_episodes())
+    recorded = list(trajectories(tmp_path / "bags"))
+    assert [len(episode.rewards) for episode in episodes] == [len(each) for each in recorded] == [5] * 8 + [3]
+    for episode, each in zip(episodes, recorded, strict=True):
+        np.testing.assert_array_equal(episode.actions, each.action)
+        np.testing.assert_array_equal(episode.observations["observation"][1:], each.next_observation["observation"])
+        np.testing.assert_array_equal(episode.rewards, each.reward)
+        assert episode.terminations[-1] or episode.truncations[-1]
+
+
 def test_reading_needs_no_ros(tmp_path):
     tape = Tape(Count(), tmp_path)
     tape.reset()
@@ -302,9 +366,13 @@ try:
     import rospy
 except ImportError:
     print("no ROS here")
+from uniros_learner.replay.command import run
+from uniros_learner.training.terminal import Terminal
+run(["replay", sys.argv[1], "--no-plots", "--to-buffer", "data.npz"], Terminal())
 """
     site = next(Path(path) for path in sys.path if path.endswith("site-packages"))
     path = ":".join(map(str, (ROOT / "uniros_msgs" / "src", ROOT, site)))
-    shown = subprocess.run([sys.executable, "-S", "-c", script, tmp_path], capture_output=True, text=True,
+    said = subprocess.run([sys.executable, "-S", "-c", script, tmp_path], capture_output=True, text=True,
                            cwd=tmp_path, env={"PYTHONPATH": path, "PATH": "/usr/bin"})
-    assert shown.stdout.split("\n")[:2] == ["20 Count-v0 (5, 2)", "no ROS here"], shown.stderr
+    assert said.stdout.split("\n")[:2] == ["20 Count-v0 (5, 2)", "no ROS here"], said.stderr
+    assert "20 transitions in data.npz" in said.stdout, said.stderr

@@ -9,14 +9,12 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from uniros_learner.replay import plots
 from uniros_learner.replay.bags import Bags
-from uniros_learner.replay.summary import Summary
+from uniros_learner.replay.summary import Recent, Summary
 from uniros_learner.replay.trajectory import Trajectory, trajectories
 from uniros_learner.training import run_folder
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.terminal import Terminal
-from uniros_msgs.transitions import FAILED
 
 LAST = "last"
 
@@ -34,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--to-buffer", metavar="FILE", help="write the transitions to an .npz file; "
                         "uniros_learner.replay.convert.load_buffer makes a replay buffer of it")
     parser.add_argument("--to-minari", metavar="NAME", help="make a Minari dataset, e.g. rx200/reach-v0")
-    parser.add_argument("--drift", metavar="EPISODE", help="carry out the executed actions of this episode (a number, or "
+    parser.add_argument("--drift", metavar="EPISODE", help="carry out this episode's executed actions (a number, or "
                         f"{LAST!r}) on a simulated arm, and tell how far it ends up elsewhere")
     return parser
 
@@ -58,16 +56,16 @@ def run(argv: list[str], terminal: Terminal) -> int:
 
 def show(bags: Bags, options: argparse.Namespace, terminal: Terminal) -> None:
     """The table and, unless they are not wanted, the pictures."""
-    summary, recent = Summary(), plots.Recent()
+    summary, recent = Summary(), Recent()
     for trajectory in _chosen(bags, options, summary):
-        server = summary.add(trajectory)
-        if trajectory.end != FAILED:
-            recent.add(server, trajectory)
+        recent.add(summary.add(trajectory), trajectory)
     if not summary.servers:
         raise InvalidConfig(f"nothing was recorded {'in ' + options.ns if options.ns else 'at all'}")
     terminal.say(summary.text())
     if options.no_plots:
         return
+    from uniros_learner.replay import plots
+
     folder = Path(options.plots) if options.plots else run_folder.fresh("replay", Path("runs"))
     folder.mkdir(parents=True, exist_ok=True)
     made = [path for server in summary.servers.values() for path in plots.draw(folder, server, recent.of(server))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,24 +13,8 @@ from uniros_learner.replay.summary import Server
 from uniros_learner.replay.trajectory import Trajectory
 from uniros_learner.training.plots import MARK, MEAN, ONE, SMOOTHING, running_mean
 
-TRACES = 12  # trajectories in a picture of traces
 PANELS = 16  # numbers of an observation in it
 COLUMNS = 4
-
-
-class Recent:
-    """The last trajectories of each env server, for pictures of traces."""
-
-    def __init__(self) -> None:
-        self._kept: dict[int, deque[Trajectory]] = {}
-
-    def add(self, server: Server, trajectory: Trajectory) -> None:
-        """Keep a whole one; forget the oldest."""
-        if trajectory.whole:
-            self._kept.setdefault(id(server), deque(maxlen=TRACES)).append(trajectory)
-
-    def of(self, server: Server) -> list[Trajectory]:
-        return list(self._kept.get(id(server), ()))
 
 
 def draw(folder: Path, server: Server, recent: Sequence[Trajectory]) -> list[Path]:
@@ -55,7 +38,9 @@ def _episodes(path: Path, server: Server) -> Path:
     figure = _figure(10, 2.4 * len(panels) + 0.6, server)
     for axes, (label, values) in zip(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0], panels,
                                      strict=True):
-        if not label.startswith("success"):
+        if label.startswith("success"):
+            axes.set_ylim(-3.0, 103.0)
+        else:
             axes.plot(np.arange(1, len(values) + 1), values, ".", color=ONE, markersize=4)
         axes.plot(np.arange(1, len(values) + 1), running_mean(values), color=MEAN)
         axes.set_ylabel(label)

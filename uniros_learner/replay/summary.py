@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,8 @@ import numpy as np
 from uniros_learner.replay.bags import Description
 from uniros_learner.replay.trajectory import Trajectory
 from uniros_msgs.transitions import seconds
+
+TRACES = 12  # trajectories that are kept for pictures
 
 
 @dataclass
@@ -128,6 +130,21 @@ class Summary:
         """A table for each env server."""
         return "\n\n".join("\n".join([server.title(), *(f"  {name:<18}{value}" for name, value in server.rows())])
                            for server in self.servers.values())
+
+
+class Recent:
+    """The last whole trajectories of each env server, for pictures of traces."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, deque[Trajectory]] = {}
+
+    def add(self, server: Server, trajectory: Trajectory) -> None:
+        """Keep it if it is whole; forget the oldest."""
+        if trajectory.whole:
+            self._kept.setdefault(id(server), deque(maxlen=TRACES)).append(trajectory)
+
+    def of(self, server: Server) -> list[Trajectory]:
+        return list(self._kept.get(id(server), ()))
 
 
 def _spread(values: list[Any], form: str) -> str:
