@@ -102,7 +102,7 @@ def test_a_node_learns_in_the_environment_of_its_master(graph: Graph, tmp_path: 
     assert "all steps done after 60 steps" in out
     summary = (tmp_path / "run" / "summary.txt").read_text()
     assert summary.startswith("TD3 on RX200ReachSim-v0, seed 3: all steps done")
-    assert re.fullmatch(r"\d+% of 2 fresh goals", figure(summary, "success"))
+    assert re.fullmatch(r"\d+% of 2 fresh goals, 95% interval \d+% to \d+%", figure(summary, "success"))
     assert re.fullmatch(r"[\d.]+ mm on average, p95 [\d.]+ mm", figure(summary, "final error"))
     again = finish(command("evaluate", tmp_path / "run", "--master", graph.master.uri, "--ns", "rx200"))
     assert [figure(again, name) for name in FIGURES] == [figure(summary, name) for name in FIGURES]

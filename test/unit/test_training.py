@@ -13,15 +13,18 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
+from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
 from uniros_learner.training import run_folder
 from uniros_learner.training.config import EarlyStop, EvaluationPlan, TrainingConfig
-from uniros_learner.training.environments import vectorise
-from uniros_learner.training.episodes import Episode, summarise
+from uniros_learner.training.environments import nudges, vectorise
+from uniros_learner.training.episodes import Episode, summarise, wilson
 from uniros_learner.training.evaluation import evaluate
 from uniros_learner.training.fields import InvalidConfig
+from uniros_learner.training.normalise import Normalise
 from uniros_learner.training.plots import running_mean
-from uniros_learner.training.policy_file import load_policy
+from uniros_learner.training.policy_file import load_policy, put_normalisation
+from uniros_learner.training.precision import precision
 from uniros_learner.training.run_folder import CONTENTS, RunFolder
 from uniros_learner.training.seeding import derive
 from uniros_learner.training.terminal import Terminal
@@ -199,6 +202,49 @@ def test_statistics_of_episodes() -> None:
     assert (found.episodes, found.success_rate, found.mean_return, found.mean_length) == (20, 0.75, -19.0, 9.5)
     assert found.mean_error == pytest.approx(0.0095)
     assert found.p95_error == pytest.approx(0.01805)
+
+
+def test_the_interval_of_a_success_rate_is_wilsons() -> None:
+    assert wilson(95, 100) == pytest.approx((0.8882, 0.9785), abs=1e-4)
+    assert wilson(20, 20) == pytest.approx((0.8389, 1.0), abs=1e-4)
+
+
+def test_precision_is_that_of_iso_9283() -> None:
+    attained = np.array([[0.01, 0.0, 0.0], [-0.01, 0.0, 0.0], [0.0, 0.02, 0.0], [0.0, -0.02, 0.0]])
+    found = precision(attained, np.array([0.0, 0.0, 0.005]))
+    assert found.accuracy == pytest.approx(0.005)
+    assert found.repeatability == pytest.approx(0.015 + 3 * np.sqrt(4 * 0.005**2 / 3))
+
+
+def test_normalised_goals_have_one_scale_and_come_back_with_the_policy(folder: RunFolder) -> None:
+    class Goals(Line):
+        observation_space = spaces.Dict(dict.fromkeys(("achieved_goal", "desired_goal"), Line.observation_space))
+
+        def reset(self, **arguments: Any) -> Any:
+            observation, info = super().reset(**arguments)
+            return {"achieved_goal": observation, "desired_goal": np.zeros(1, np.float32)}, info
+
+        def step(self, action: np.ndarray) -> Any:
+            observation, *rest = super().step(action)
+            return {"achieved_goal": observation, "desired_goal": np.zeros(1, np.float32)}, *rest
+
+        def compute_reward(self, achieved: np.ndarray, desired: np.ndarray, infos: Any) -> np.ndarray:
+            return -np.abs(achieved - desired)[..., 0].astype(np.float64)
+
+    config = dataclasses.replace(CONFIG, steps=200, normalise="observations")
+    run = Trainer(config, Goals(), folder, Terminal(io.StringIO()))
+    run.run()
+    venv = vectorise(Goals(), config)
+    put_normalisation(venv, folder.policy)
+    seen = unwrap_vec_wrapper(venv, Normalise).observed({name: np.ones((1, 1)) for name in Goals.observation_space})
+    assert seen["achieved_goal"] == seen["desired_goal"] != 1.0
+    again = evaluate(load_policy(folder.policy), venv, 20, EVALUATION_SEED)
+    assert [e.total_reward for e in again] == [e.total_reward for e in run.evaluation]
+
+
+def test_discrete_actions_are_nudges_of_one_joint_each() -> None:
+    table = nudges(spaces.Box(-2.0, 2.0, (2,)), size=0.5)
+    assert table.tolist() == [[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]]
 
 
 def test_running_mean_uses_what_there_is() -> None:

@@ -1,4 +1,4 @@
-"""A policy as it acts: from an environment's own observation to its own action, through all that training put between."""
+"""A policy as it acts: from an environment's own observation to its own action, through all that lies between."""
 
 from __future__ import annotations
 

@@ -33,15 +33,15 @@ def vectorise(env: gymnasium.Env | VecEnv, config: TrainingConfig | None = None)
     """
     venv: VecEnv = VecMonitor(env) if isinstance(env, VecEnv) else _single(env, config)
     task = task_of(env)
-    if task:
+    if task and has_goals(env.observation_space):
         venv = LocalReward(venv, task)
     if config is None:
         return venv
     venv = _acted_in(venv, config)
     if has_goals(venv.observation_space) and not ALGORITHMS[config.algorithm].dict_observations:
         if config.normalise in ("observations", "both"):
-            raise InvalidConfig(f"normalise: {config.algorithm} brings the observations of goal environments to a scale "
-                                "by itself; expected none or rewards")
+            raise InvalidConfig(f"normalise: {config.algorithm} scales observations by itself; expected none "
+                                "or rewards in goal environments")
         venv = FlatGoals(venv)
     if config.normalise == "none":
         return venv
@@ -116,11 +116,17 @@ class Nudges(VecEnvWrapper):
 # --- relabelling ------------------------------------------------------------------------------------------------------
 
 
+def description_of(env: gymnasium.Env | VecEnv) -> Any:
+    """What the env server says of itself; None for an environment that is none of ours."""
+    inner: Any = env.unwrapped
+    if isinstance(inner, DummyVecEnv):
+        inner = inner.envs[0].unwrapped
+    return getattr(inner, "description", None)
+
+
 def task_of(env: gymnasium.Env | VecEnv) -> dict[str, Any]:
-    """Name and parameters of the task behind an env server, as far as its reward can be computed here; else {}."""
-    if not has_goals(env.observation_space):
-        return {}
-    description = getattr(env.unwrapped, "description", None)
+    """Name and parameters of the task behind an env server, when it is known here; else {}."""
+    description = description_of(env)
     task = json.loads(getattr(description, "task", "") or "{}")
     return task if task.get("name") in TASKS else {}
 

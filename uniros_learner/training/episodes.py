@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +36,15 @@ class Episode:
             success=None if success is None else bool(success),
             final_error=None if distance is None else float(distance),
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged(Episode):
+    """An episode of an evaluation."""
+
+    duration: float | None  # s that the arm moved; None without a clock
+    energy: float | None  # J that the joints exchanged with the arm; None where efforts are not measured
+    refusals: int | None  # steps that the safety gate did not carry out; None where there is none
 
 
 class EpisodeLog:
@@ -101,12 +111,18 @@ class Statistics:
     mean_length: float | None  # steps
     mean_error: float | None  # m
     p95_error: float | None  # m, exceeded by one episode in twenty
+    success_low: float | None = None  # the success rate's 95 % interval
+    success_high: float | None = None
+    time_to_goal: float | None = None  # s, mean of the episodes that succeed
+    mean_energy: float | None = None  # J per episode
+    refusals: float | None = None  # steps refused per episode
 
 
 def summarise(episodes: Sequence[Episode]) -> Statistics:
     """Statistics of episodes that all come from one environment."""
     success = [episode.success for episode in episodes if episode.success is not None]
     errors = [episode.final_error for episode in episodes if episode.final_error is not None]
+    judged = [episode for episode in episodes if isinstance(episode, Judged)]
     return Statistics(
         episodes=len(episodes),
         success_rate=float(np.mean(success)) if success else None,
@@ -114,4 +130,22 @@ def summarise(episodes: Sequence[Episode]) -> Statistics:
         mean_length=float(np.mean([episode.length for episode in episodes])) if episodes else None,
         mean_error=float(np.mean(errors)) if errors else None,
         p95_error=float(np.percentile(errors, 95)) if errors else None,
+        success_low=wilson(sum(success), len(success))[0] if success else None,
+        success_high=wilson(sum(success), len(success))[1] if success else None,
+        time_to_goal=_mean([episode.duration for episode in judged if episode.success]),
+        mean_energy=_mean([episode.energy for episode in judged]),
+        refusals=_mean([episode.refusals for episode in judged]),
     )
+
+
+def wilson(successes: int, count: int, deviations: float = 1.96) -> tuple[float, float]:
+    """The interval (Wilson 1927) in which the true rate lies with 95 %, of so many successes in `count` attempts."""
+    rate, weight = successes / count, deviations**2 / count
+    middle = (rate + weight / 2) / (1 + weight)
+    reach = deviations / (1 + weight) * math.sqrt(rate * (1 - rate) / count + weight / (4 * count))
+    return max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

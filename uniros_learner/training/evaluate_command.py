@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from uniros_learner.training import config as configs
 from uniros_learner.training import target
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.run_folder import RunFolder
 from uniros_learner.training.terminal import Terminal
+
+if TYPE_CHECKING:
+    from uniros_learner.training.agent import Agent
+    from uniros_learner.training.config import EvaluationPlan
+    from uniros_learner.training.precision import Precision
+    from uniros_learner.training.target import Environment
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +29,8 @@ def parser() -> argparse.ArgumentParser:
     target.add_options(parser)
     parser.add_argument("--episodes", type=int, help="default: as in the run's config")
     parser.add_argument("--seed", type=int, help="of the goals; default: those that the run ended with")
+    parser.add_argument("--precision", action="store_true",
+                        help="also pose accuracy and repeatability (ISO 9283): 10 approaches to each of 5 goals")
     parser.add_argument("--trust", action="store_true",
                         help="open a Stable-Baselines3 zip, too: that runs whatever code somebody put into it")
     return parser
@@ -47,15 +57,31 @@ def run(argv: list[str], terminal: Terminal) -> int:
 
     # They load PyTorch: only now that the user has been told what happens.
     from uniros_learner.training import report
+    from uniros_learner.training.agent import Agent
     from uniros_learner.training.environments import vectorise
     from uniros_learner.training.evaluation import evaluate_shown
-    from uniros_learner.training.policy_file import check_fits, load_policy
+    from uniros_learner.training.policy_file import check_fits, load_policy, put_normalisation
 
     policy = load_policy(path, options.trust, config.algorithm)
     with contextlib.closing(place.open()) as env:
         venv = vectorise(env, config)
         check_fits(policy, venv)
+        put_normalisation(venv, path)
         episodes = evaluate_shown(policy, venv, plan, terminal)
+        found = _precision(Agent(policy, venv), env, plan, terminal) if options.precision else []
         title = f"{config.algorithm.upper()} policy on {env.description.env_id}"
-    terminal.say("\n" + report.evaluation_table(title, episodes))
+    terminal.say("\n" + report.evaluation_table(title, episodes, found))
     return 0
+
+
+def _precision(agent: Agent, env: Environment, plan: EvaluationPlan, terminal: Terminal) -> list[Precision]:
+    """Measured and shown, or said why not."""
+    from uniros_learner.training import precision
+
+    reason = precision.why_not(env)
+    if reason:
+        terminal.say(f"accuracy and repeatability: {reason}")
+        return []
+    total, done = precision.POSES * precision.REPEATS, count(1)
+    with terminal.progress("repeating", f"{total} approaches", total) as display:
+        return precision.measure(agent, env, plan.seed, on_episode=lambda: display.update(next(done), str))

@@ -1,5 +1,4 @@
-"""Goals for algorithms that see no Dict: observations one behind the other, and a replay buffer that knows what is what.
-"""
+"""Goals for algorithms that see no Dict: observations as one vector, and a replay buffer that knows its parts."""
 
 from __future__ import annotations
 

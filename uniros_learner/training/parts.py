@@ -91,7 +91,8 @@ def policy_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: named_class(name, value) if name in CLASSES else value for name, value in given.items()}
 
 
-def algorithm_arguments(given: Mapping[str, Any], action_shape: tuple[int, ...] | None, her: type | None) -> dict[str, Any]:
+def algorithm_arguments(given: Mapping[str, Any], action_shape: tuple[int, ...] | None, her: type | None
+                        ) -> dict[str, Any]:
     """The keywords of an algorithm's constructor, with objects for their names.
 
     her: the buffer for hindsight in this environment; None without goals. Raises InvalidConfig for HER without them.

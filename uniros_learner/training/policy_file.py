@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from uniros_learner.training.algorithms import class_of, policy_class
 from uniros_learner.training.catalogue import ALGORITHMS
@@ -22,11 +23,13 @@ from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.fields import checked
 from uniros_learner.training.hyperparameters import split
 from uniros_learner.training.keywords import TABLE
+from uniros_learner.training.normalise import Normalise
 from uniros_learner.training.parts import own_class, policy_arguments
 from uniros_learner.training.run_folder import replace
 from uniros_msgs import spaces
 from uniros_msgs.errors import UnirosError
 
+NORMALISE = "normalise"  # what the names of a normalisation's statistics begin with
 FORMAT = "uniros policy 2"
 ZIP = b"PK\x03\x04"  # how a zip file begins
 
@@ -38,6 +41,11 @@ class PolicyRefused(UnirosError):
 def save_policy(path: Path, model: BaseAlgorithm, config: TrainingConfig) -> None:
     """Write all weights of `model.policy`, and what is needed to build it again."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.policy.state_dict().items()}
+    venv = model.get_env()
+    normalise = unwrap_vec_wrapper(venv, Normalise) if venv else None
+    if normalise:
+        for name, numbers in normalise.statistics().items():
+            weights |= {f"{NORMALISE}/{n}/{name}": torch.tensor(each) for n, each in enumerate(numbers)}
     replace(path, save(weights, {"format": FORMAT, "description": json.dumps(describe(model, config))}))
 
 
@@ -82,7 +90,8 @@ def _load_safetensors(path: Path, trust: bool) -> BasePolicy:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            names = [name for name in file.keys() if not name.startswith(NORMALISE)]  # noqa: SIM118 - not a dict
+            weights = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise PolicyRefused(f"{path} is not a policy of ours ({error}); expected a run's policy.safetensors") from error
     if metadata.get("format") != FORMAT:
@@ -114,6 +123,23 @@ def _build(description: dict[str, Any], trust: bool) -> BasePolicy:
     cls = own_policy or policy_class(description["algorithm"], observation_space, name)
     action_space = spaces.build(description["action_space"])
     return cls(observation_space, action_space, lambda _progress: 0.0, **policy_arguments(arguments))
+
+
+def put_normalisation(venv: VecEnv, path: Path) -> None:
+    """Have an environment normalise as it did when the policy in that file was saved, if it does so at all.
+
+    Raises PolicyRefused when the file does not say how, as a Stable-Baselines3 zip.
+    """
+    normalise = unwrap_vec_wrapper(venv, Normalise)
+    if normalise is None:
+        return
+    try:
+        with safe_open(path, framework="np") as file:
+            normalise.put({name: tuple(file.get_tensor(f"{NORMALISE}/{n}/{name}") for n in range(3))
+                           for name in normalise.statistics()})
+    except (SafetensorError, OSError, KeyError) as error:
+        raise PolicyRefused(f"{path} does not say how observations are normalised ({error}): use the "
+                            "policy.safetensors of the run") from error
 
 
 def check_fits(policy: BasePolicy, env: gymnasium.Env | VecEnv) -> None:

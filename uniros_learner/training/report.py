@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from uniros_learner.training.episodes import Episode, Statistics, summarise
 from uniros_learner.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
+    from uniros_learner.training.precision import Precision
     from uniros_learner.training.trainer import Trainer
 
 Rows = Sequence[tuple[str, str]]
@@ -48,18 +51,37 @@ def evaluation_rows(result: Statistics) -> Rows:
     """The rows of a table for an evaluation; without those that the environment tells nothing about."""
     rows = []
     if result.success_rate is not None:
-        rows.append(("success", f"{result.success_rate:.0%} of {result.episodes} fresh goals"))
+        interval = f"{result.success_low:.0%} to {result.success_high:.0%}"
+        rows.append(("success", f"{result.success_rate:.0%} of {result.episodes} fresh goals, 95% interval {interval}"))
     if result.mean_error is not None and result.p95_error is not None:
         mean, p95 = 1000 * result.mean_error, 1000 * result.p95_error
         rows.append(("final error", f"{mean:.1f} mm on average, p95 {p95:.1f} mm"))
+    if result.time_to_goal is not None:
+        rows.append(("time to goal", f"{result.time_to_goal:.2f} s on average"))
     rows.append(("episode length", f"{result.mean_length:.1f} steps on average"))
     rows.append(("return", f"{result.mean_return:.3f} on average"))
+    if result.refusals is not None:
+        rows.append(("refused", f"{result.refusals:.2g} steps per episode, by the safety gate"))
+        energy = "not measured here" if result.mean_energy is None else f"{result.mean_energy:.2f} J per episode"
+        rows.append(("energy", f"{energy} (mechanical, of the joints)"))
     return rows
 
 
-def evaluation_table(title: str, episodes: Sequence[Episode]) -> str:
+def evaluation_table(title: str, episodes: Sequence[Episode], found: Sequence[Precision] = ()) -> str:
     """What an evaluation found."""
-    return table(title, evaluation_rows(summarise(episodes)))
+    return table(title, [*evaluation_rows(summarise(episodes)), *precision_rows(found)])
+
+
+def precision_rows(found: Sequence[Precision]) -> Rows:
+    """Means over the poses, and the worst of them."""
+    if not found:
+        return []
+    rows = []
+    for name in ("accuracy", "repeatability"):
+        values = [1000 * getattr(each, name) for each in found]
+        rows.append((name, f"{np.mean(values):.1f} mm on average of {len(values)} poses, worst {max(values):.1f} mm "
+                           f"(ISO 9283, {found[0].repeats} repeats)"))
+    return rows
 
 
 def files(folder: RunFolder) -> str:

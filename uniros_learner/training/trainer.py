@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any
 
@@ -19,7 +19,7 @@ from uniros_learner.training.callbacks import Record, Show, Until
 from uniros_learner.training.checkpoint import Checkpoint, cut_episodes
 from uniros_learner.training.config import TrainingConfig, dump
 from uniros_learner.training.environments import vectorise
-from uniros_learner.training.episodes import Episode, EpisodeLog, Statistics, summarise
+from uniros_learner.training.episodes import Episode, EpisodeLog, Judged, Statistics, summarise
 from uniros_learner.training.evaluation import evaluate, evaluate_shown
 from uniros_learner.training.keeper import Keeper
 from uniros_learner.training.loops import Loop, StepLoop
@@ -65,7 +65,7 @@ class Trainer:
         self.config, self.folder = config, folder
         self.end, self.seconds, self.marks = End.BROKEN, 0.0, list[Mark]()
         self.episodes: list[Episode] = []
-        self.evaluation: list[Episode] = []
+        self.evaluation: list[Judged] = []
         self._terminal, self._stop, self._loop = terminal, stop, loop or StepLoop()
         self._venv = vectorise(env, config)
         self.model = build(config, self._venv)
@@ -167,21 +167,21 @@ class Trainer:
 
     def evaluate(self) -> None:
         """Judge the policy as the config plans it, and keep the episodes in the run folder. Raises Stopped."""
-        with EpisodeLog(self.folder.evaluation) as log:
+        with EpisodeLog(self.folder.evaluation, Judged) as log:
 
-            def on_episode(episode: Episode) -> None:
+            def on_episode(episode: Judged) -> None:
                 log.add(episode)
                 self._heed_stop(episode)
 
-            evaluate_shown(self.model, self._venv, self.config.evaluation, self._terminal, on_episode)
-            self.evaluation = log.episodes
+            plan = self.config.evaluation
+            self.evaluation = evaluate_shown(self.model, self._venv, plan, self._terminal, on_episode)
         self._note("eval", self.evaluation)
 
     def _heed_stop(self, episode: Episode) -> None:
         if self._stop():
             raise Stopped
 
-    def _note(self, name: str, episodes: list[Episode]) -> Statistics:
+    def _note(self, name: str, episodes: Sequence[Episode]) -> Statistics:
         """Keep what an evaluation found for the learning curve and TensorBoard."""
         result = summarise(episodes)
         if result.success_rate is not None:
