@@ -16,6 +16,7 @@ import pytest
 from live import marked_processes, wait_until
 
 from uniros_bringup.master import Master, answering_pid
+from uniros_bringup.process import free_port
 from uniros_bringup.tree import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -255,19 +256,18 @@ def test_a_port_of_ones_own_choice(shell: Shell) -> None:
         assert master.alive
 
 
-@pytest.mark.parametrize(
-    ("words", "advice"),
-    [
+def test_what_cannot_be_done_is_refused_with_advice(shell: Shell) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    refused = [
         (["no_such"], "there is no launch file 'no_such'; "),
-        (["FILE", "lerner:=true"], "has no argument 'lerner'; did you mean 'learner'?"),
-        (["FILE", "learner"], "is not of the form name:=value"),
-        (["FILE", "--join", "http://127.0.0.1:1"], "no ROS master answers at http://127.0.0.1:1"),
+        ([shell.launch_file, "lerner:=true"], "has no argument 'lerner'; did you mean 'learner'?"),
+        ([shell.launch_file, "learner"], "is not of the form name:=value"),
+        ([shell.launch_file, "--join", nobody], f"no ROS master answers at {nobody}"),
         (["clean"], "--host"),
-    ],
-)
-def test_what_cannot_be_done_is_refused_with_advice(shell: Shell, words: list[str], advice: str) -> None:
-    code, output = shell.run(*[shell.launch_file if word == "FILE" else word for word in words])
-    assert code != 0 and advice in output and "Traceback" not in output
+    ]
+    for process, (words, advice) in [(shell.start(*words), (words, advice)) for words, advice in refused]:
+        output, _ = process.communicate(timeout=30.0)
+        assert process.returncode != 0 and advice in output and "Traceback" not in output, words
 
 
 def test_a_launch_file_with_a_mistake_fails_with_its_message(shell: Shell) -> None:

@@ -18,6 +18,7 @@ import pytest
 from live import marked_processes, serve, wait_until
 
 import uniros_learner as uniros
+from uniros_bringup.process import free_port
 from uniros_bringup.xmlrpc import call
 from uniros_msgs import errors
 
@@ -25,7 +26,15 @@ LEFT, RAISE, SLOW, DIE, NAN = range(5)
 
 
 @pytest.fixture
+def mortal() -> Any:
+    """An environment of its own for a test that ends some part of it."""
+    with uniros.make("odd_envs:Faulty") as env:
+        yield env
+
+
+@pytest.fixture(scope="module")
 def faulty() -> Any:
+    """One that survives what the tests do to it."""
     with uniros.make("odd_envs:Faulty") as env:
         yield env
 
@@ -48,22 +57,22 @@ def children(env: uniros.GymProxy) -> dict[str, psutil.Process]:
         ("master", errors.MasterDied),
     ],
 )
-def test_a_killed_process_is_a_typed_error_within_a_second(faulty: Any, victim: str, expected: type) -> None:
-    faulty.reset()
-    process = children(faulty)[victim]
+def test_a_killed_process_is_a_typed_error_within_a_second(mortal: Any, victim: str, expected: type) -> None:
+    mortal.reset()
+    process = children(mortal)[victim]
     start = time.monotonic()
     process.kill()
     with pytest.raises(expected):
         while time.monotonic() - start < 2.0:
-            faulty.step(LEFT)
+            mortal.step(LEFT)
     assert time.monotonic() - start < 1.0
 
 
-def test_death_during_a_step_ends_the_wait(faulty: Any) -> None:
-    faulty.reset()
+def test_death_during_a_step_ends_the_wait(mortal: Any) -> None:
+    mortal.reset()
     start = time.monotonic()
     with pytest.raises(errors.ServerDied, match="exit code -9"):
-        faulty.step(DIE)
+        mortal.step(DIE)
     assert time.monotonic() - start < 1.0
 
 
@@ -147,9 +156,9 @@ def test_nan_and_wrong_shape_never_reach_a_box_environment() -> None:
         env.step(np.array([0.5]))
 
 
-def test_step_before_reset(faulty: Any) -> None:
+def test_step_before_reset(mortal: Any) -> None:
     with pytest.raises(errors.ResetNeeded, match="reset"):
-        faulty.step(LEFT)
+        mortal.step(LEFT)
 
 
 def test_a_second_learner_is_told_who_holds_the_environment(graph: Any) -> None:
@@ -261,7 +270,7 @@ def test_an_environment_that_cannot_be_built_says_why() -> None:
 
 def test_connecting_to_nothing_says_what_is_there(graph: Any) -> None:
     with pytest.raises(errors.ConnectionFailed, match="no ROS master"):
-        uniros.connect("http://127.0.0.1:1", "/rx200", timeout=1.0)
+        uniros.connect(f"http://127.0.0.1:{free_port()}", "/rx200", timeout=1.0)
     serve(graph, "CartPole-v1", "/pole")
     with pytest.raises(errors.ConnectionFailed, match="/pole"):
         uniros.connect(graph.master.uri, "/rx200", timeout=0.5)

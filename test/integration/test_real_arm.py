@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import threading
@@ -16,7 +15,7 @@ import pytest
 from adversary import ANYWHERE, harm, torment
 from driver_rig import NS, Operator, Rig, pause
 from live import serve, wait_until
-from real_rig import CYCLE, PERIOD, RealRig
+from real_rig import CYCLE, RealRig
 
 import uniros_learner as uniros
 from uniros_bringup.command import find_launch_file
@@ -119,20 +118,6 @@ def test_a_cancelled_reset_holds_the_arm_where_it_is(rig: RealRig) -> None:
     assert abs(rig.joints()[0]) < 0.05
 
 
-def test_the_system_reports_its_times(rig: RealRig) -> None:
-    rig.env.reset(seed=9)
-    rig.env.timing_report(True)
-    for _ in range(20):
-        rig.env.step(np.zeros(5, np.float32))
-    report = rig.env.timing_report()
-    assert report["observation_age_count"] == report["command_delay_count"] == 20
-    assert 49.0 < report["rate"] < 51.0 and report["fault"] == ""
-    assert report["jitter_p99_ms"] < 1e3 * PERIOD
-    level, _, values, _ = rig.operator.diagnostics()["environment"]
-    assert level in (0, 1) and f"process {os.getpid()}" in values["lease"]
-    assert float(values["observation_age_p99_ms"]) > 0
-
-
 def test_hostile_actions_through_driver_and_bus_do_no_harm() -> None:
     """Margins, limits and speeds as the plant measures them. 2,000 of them in `make evidence`."""
     limits = SafetyLimits.load("rx200", "real")
@@ -215,18 +200,18 @@ def test_a_driver_with_other_topic_names_that_says_nothing_of_itself() -> None:
 
 
 def test_a_policy_trained_in_simulation_reaches_on_the_emulated_arm(tmp_path: Path) -> None:
-    """20 goals through real.launch."""
+    """10 goals through real.launch. 100 in `make evidence`."""
     run = tmp_path / "run"
     subprocess.run(["rosrun", "uniros", "train", "td3_reach", "--seed", "1", "--run-dir", str(run)], check=True,
                    stdout=subprocess.DEVNULL)
     with Graph() as graph:
         launch = Launch(find_launch_file("real"), ["record:=false"], graph.master)
         try:
-            command = ["rosrun", "uniros", "evaluate", str(run), "--master", graph.master.uri, "--episodes", "20"]
+            command = ["rosrun", "uniros", "evaluate", str(run), "--master", graph.master.uri, "--episodes", "10"]
             said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         finally:
             launch.close()
-    found = re.search(r"success\s+(\d+)% of 20 fresh goals", said)
+    found = re.search(r"success\s+(\d+)% of 10 fresh goals", said)
     assert found and int(found[1]) >= 90, said
 
 

@@ -1,4 +1,4 @@
-"""The real arm's environment when things break: a hold, a typed error, an ERROR in /diagnostics, a calm recovery."""
+"""The real arm's environment keeps time; when things break, a hold, a typed error, an ERROR in /diagnostics, calm."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ WATCHED = 0.3  # s that an arm is watched standing
 TELL = 0.35  # s from a fault that is known to the learner's error: a turn of the loop and the way, on a busy machine
 CALM = 1.3  # rad/s, no joint goes faster in a recovery: it is planned with 0.94 at most
 REPORT = 1.5  # s until /diagnostics tell
+
+pytestmark = pytest.mark.deadline  # of holds and errors, in ms
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +73,19 @@ def recovers(rig: RealRig) -> None:
     rig.env.reset(seed=2)
     assert rig.fastest() < CALM
     assert rig.env.step(np.zeros(5, np.float32))[4]["refusal"] == ""
+
+
+def test_the_system_reports_its_times(rig: RealRig) -> None:
+    rig.env.timing_report(True)
+    for _ in range(20):
+        rig.env.step(np.zeros(5, np.float32))
+    report = rig.env.timing_report()
+    assert report["observation_age_count"] == report["command_delay_count"] == 20
+    assert 49.0 < report["rate"] < 51.0 and report["fault"] == ""
+    assert report["jitter_p99_ms"] < 1e3 * PERIOD
+    level, _, values, _ = rig.operator.diagnostics()["environment"]
+    assert level in (0, 1) and f"process {os.getpid()}" in values["lease"]
+    assert float(values["observation_age_p99_ms"]) > 0
 
 
 GIVES_WAY = ("old values, fresh stamps", "a blocked link")  # the arm may press against something: it goes back a little
@@ -154,16 +169,8 @@ def test_a_frozen_driver(rig: RealRig) -> None:
     recovers(rig)
 
 
-def test_a_killed_learner_env_server_and_driver(tmp_path: Path) -> None:
-    """One after the other: their successors find an arm that holds."""
-    with RealRig(start="ready") as rig:
-        rig.env.reset(seed=1)
-        kill_learner(rig, tmp_path)
-        kill_env_server(rig)
-        kill_driver(rig)
-
-
-def kill_learner(rig: RealRig, tmp_path: Path) -> None:
+def test_a_killed_learner(rig: RealRig, tmp_path: Path) -> None:
+    """Its successor, as those of the other two, finds an arm that holds."""
     rig.env.close()
     script = textwrap.dedent(f"""
         import numpy as np, uniros_learner as uniros
@@ -189,7 +196,7 @@ def kill_learner(rig: RealRig, tmp_path: Path) -> None:
     rig.env.reset()
 
 
-def kill_env_server(rig: RealRig) -> None:
+def test_a_killed_env_server(rig: RealRig) -> None:
     swing = Swing(rig.env)
     pause(0.45)
     killed, wall = time.monotonic(), time.time()
@@ -206,7 +213,7 @@ def kill_env_server(rig: RealRig) -> None:
     assert rig.fastest() < CALM
 
 
-def kill_driver(rig: RealRig) -> None:
+def test_a_killed_driver(rig: RealRig) -> None:
     swing = Swing(rig.env)
     pause(0.45)
     killed, wall = time.monotonic(), time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -30,11 +31,11 @@ def marked_processes() -> list[int]:
 
 
 def marked_commands() -> Counter[bytes]:
-    """How often each command line occurs among them."""
+    """How often each command line occurs among them, numbers aside: of a port, a process, an open file."""
     found: Counter[bytes] = Counter()
     for pid in marked_processes():
         with suppress(OSError):  # it has ended meanwhile
-            found[Path(f"/proc/{pid}/cmdline").read_bytes()] += 1
+            found[re.sub(rb"\d+", b"#", Path(f"/proc/{pid}/cmdline").read_bytes())] += 1
     return found
 
 
