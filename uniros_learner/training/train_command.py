@@ -25,6 +25,7 @@ from uniros_learner.training.target import Target
 from uniros_learner.training.terminal import Terminal
 
 if TYPE_CHECKING:
+    from uniros_learner.training.loops import Loop
     from uniros_learner.training.target import Environment
 
 DEFAULT_CONFIG = "reach"
@@ -43,6 +44,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--loop", choices=("actors", "plain"), help="how several environments are gone through")
     parser.add_argument("--steps", type=int, help="steps at most; default: as in the file")
     parser.add_argument("--seed", type=int, help="of networks, exploration and goals; default: as in the file")
+    parser.add_argument("--from-bag", metavar="BAG", action="append", default=[],
+                        help="learn from this bag, or folder of bags, before the first step; may be repeated")
+    parser.add_argument("--bag-updates", type=int, metavar="N",
+                        help="gradient updates on the bags before the first step; default: one for each transition")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--run-dir", metavar="DIR", help="where everything is left; default: runs/NAME-TIME")
     where.add_argument("--resume", metavar="RUN", help="go on with the run in this folder, from its last checkpoint")
@@ -90,6 +95,7 @@ def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int
     places = target.choose_all(options, config)
     if as_node:
         places = [dataclasses.replace(place, patience=LAUNCH_PATIENCE) for place in places]
+    bags = bags_of(options, len(places) + len(config.joint.envs))
     folder = make_folder(options, as_node)
     if len(places) > 1 or config.joint.envs:
         return joint.learn(config, places, folder, terminal, as_node)
@@ -109,7 +115,8 @@ def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int
             if as_node:
                 node.on_shutdown(interrupt.request)
             loading.join()
-            return train(served(config, place, env), env, folder, interrupt, terminal, as_node)
+            loop = begin_with(bags, options.bag_updates, interrupt, terminal)
+            return train(served(config, place, env), env, folder, interrupt, terminal, as_node, loop)
     finally:
         folder.drop_if_empty()
 
@@ -121,8 +128,30 @@ def served(config: TrainingConfig, place: Target, env: Environment) -> TrainingC
     return dataclasses.replace(config, env_id=env.description.env_id, env_args={})
 
 
+def bags_of(options: argparse.Namespace, places: int) -> list[Path]:
+    """The bags to begin with. Raises InvalidConfig for those that are not there."""
+    given = options.from_bag.split() if isinstance(options.from_bag, str) else options.from_bag  # text, of a node
+    bags = [Path(bag) for bag in given]
+    for bag in bags:
+        if not bag.exists():
+            raise InvalidConfig(f"--from-bag: there is no bag or folder {bag}")
+    if bags and places > 1:
+        raise InvalidConfig("--from-bag begins the training in one environment: name one, or leave it out")
+    return bags
+
+
+def begin_with(bags: list[Path], updates: int | None, interrupt: Interrupt, terminal: Terminal) -> Loop | None:
+    """A way to learn that begins with bags; None without them."""
+    if not bags:
+        return None
+    from uniros_learner.replay.offline import BagsFirst
+
+    return BagsFirst(bags, updates, terminal, interrupt.requested)
+
+
 def train(
-    config: TrainingConfig, env: Environment, folder: RunFolder, interrupt: Interrupt, terminal: Terminal, as_node: bool
+    config: TrainingConfig, env: Environment, folder: RunFolder, interrupt: Interrupt, terminal: Terminal,
+    as_node: bool, loop: Loop | None = None,
 ) -> int:
     """Train, evaluate, and say how it went, however it ends; returns the exit code.
 
@@ -133,7 +162,7 @@ def train(
     from uniros_learner.training.trainer import End, Trainer
 
     checkpoint = Checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
-    trainer = Trainer(config, env, folder, terminal, interrupt.requested, resume=checkpoint)
+    trainer = Trainer(config, env, folder, terminal, interrupt.requested, loop, checkpoint)
     if checkpoint:
         terminal.say(f"goes on after step {trainer.steps:,}")
     try:
