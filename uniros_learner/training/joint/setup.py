@@ -57,21 +57,36 @@ def set_up(config: TrainingConfig, envs: Sequence[RosEnv]) -> Setup:
             failing.callback(env.close)
         config.joint.check(len(envs))
         _check_algorithm(config, envs)
+        _check_spaces(config, envs)
         made = (_actors if config.joint.loop == "actors" else _plain)(config, envs)
         failing.pop_all()
     return made
 
 
 def _check_algorithm(config: TrainingConfig, envs: Sequence[RosEnv]) -> None:
-    entry = ALGORITHMS[config.algorithm]
+    entry, goals = ALGORITHMS[config.algorithm], bool(envs) and has_goals(envs[0].observation_space)
     if not entry.off_policy or entry.actions != "continuous":
         able = [name for name, each in ALGORITHMS.items() if each.off_policy and each.actions == "continuous"]
         raise InvalidConfig(f"algorithm: {config.algorithm} cannot learn from what several domains bring at their own "
                             f"pace; expected one of {', '.join(able)}")
+    if goals and not entry.dict_observations:
+        raise InvalidConfig(f"algorithm: {config.algorithm} joins the parts of a goal environment's observation, which "
+                            "an env server does not; expected another algorithm, or an environment without goals")
+    for name, only in (("normalise", "none"), ("max_episode_steps", 0), ("num_envs", 1)):
+        if getattr(config, name) != only:
+            raise InvalidConfig(f"{name}: the policy acts at the env servers, on what they observe; expected {only} "
+                                f"for joint training, not {getattr(config, name)}")
+
+
+def _check_spaces(config: TrainingConfig, envs: Sequence[RosEnv]) -> None:
+    first = envs[0]
     for env in envs:
         if not isinstance(env.action_space, spaces.Box):
             raise InvalidConfig(f"{env.description.env_id}: {config.algorithm} needs actions that are a Box, this has "
                                 f"{env.action_space}")
+        if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
+            raise InvalidConfig(f"{env.description.env_id} has other spaces than {first.description.env_id}; one "
+                                "policy acts in all of them, so they must be the same (uniros.MultiTaskEnv pads them)")
 
 
 def _domains(config: TrainingConfig, members: Sequence[Member]) -> list[Domain]:
@@ -84,12 +99,7 @@ def _domains(config: TrainingConfig, members: Sequence[Member]) -> list[Domain]:
 
 
 def _actors(config: TrainingConfig, envs: Sequence[RosEnv]) -> Setup:
-    first = envs[0]
-    for env in envs[1:]:
-        if (env.observation_space, env.action_space) != (first.observation_space, first.action_space):
-            raise InvalidConfig(f"{env.description.env_id} has other spaces than {first.description.env_id}; actors "
-                                "need the same in all, joint.loop: plain pads them")
-    model = build(config, vectorise(first, config))
+    model = build(config, vectorise(envs[0], config))
     assert isinstance(model, OffPolicyAlgorithm)
     members = [Member(number, env, lambda: None) for number, env in enumerate(envs)]
     replay = MixedReplay([_part(model, env) for env in envs], config.joint.shares, config.joint.enough)
@@ -157,7 +167,7 @@ def _plain(config: TrainingConfig, envs: Sequence[RosEnv]) -> Setup:
     goals = has_goals(envs[0].observation_space)
     choice: dict[str, Any] = {"choice": "weighted", "weights": config.joint.shares} if config.joint.shares else {}
     multi = (MultiTaskGoalEnv if goals else MultiTaskEnv)(envs, seed=config.seed, **choice)
-    venv = vectorise(multi)
+    venv = vectorise(multi, config)
     model = build(_with_whole_episodes(config, multi.observation_space), venv)
     assert isinstance(model, OffPolicyAlgorithm)
     domains = _domains(config, multi.members)
