@@ -102,7 +102,7 @@ class Joint:
         for domain in self._domains:
             lines.append(f'  {domain.plan.name:<4} = uniros.connect("{domain.master.uri}", "{domain.plan.namespace}")')
         if not self._options.learner:
-            lines.append("  " + " ".join(["rosrun uniros train CONFIG", *self._masters()]))
+            lines.append("  " + " ".join(["rosrun uniros train joint", *self._masters()]))
         return "\n".join(lines)
 
     def _masters(self) -> list[str]:
