@@ -135,6 +135,8 @@ def bags_of(options: argparse.Namespace, places: int) -> list[Path]:
     for bag in bags:
         if not bag.exists():
             raise InvalidConfig(f"--from-bag: there is no bag or folder {bag}")
+    if bags and options.resume:
+        raise InvalidConfig("a run that is resumed has begun already: leave out --from-bag")
     if bags and places > 1:
         raise InvalidConfig("--from-bag begins the training in one environment: name one, or leave it out")
     return bags
