@@ -6,8 +6,10 @@ brought up again under the same address while the learner goes on with the other
 
 from __future__ import annotations
 
+import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,7 +27,7 @@ from uniros_bringup.xmlrpc import CallFailed, call
 
 TICK = 0.1  # s between two looks at everything
 STATUS_PERIOD = 0.5  # s between two status lines of a domain
-BESIDE_A_LEARNER = 30.0  # s; the learner has a display of its own
+BESIDE_A_LEARNER = 30.0  # s; the learner's own lines are what one looks for
 LEARNER_GRACE = 30.0  # s that a learner may take to save what it has
 DOMAIN_GRACE = 15.0  # s that graphs may take to end; then they are killed
 PARAMETERS = "/joint"  # on the simulator's master: sim_master and real_master, addresses
@@ -48,8 +50,8 @@ class Joint:
         self._due = 0.0  # monotonic s; of the next status
         self._screen = Screen(live=False) if options.as_node else Screen()
         self._log = None
-        if options.learner:  # it has the terminal
-            self._screen = Screen(live=False, period=BESIDE_A_LEARNER)
+        if options.learner:  # on a terminal it has a display of its own, which we would write into
+            self._screen = Screen(live=False, period=math.inf if sys.stdout.isatty() else BESIDE_A_LEARNER)
             self._log = (new_log_dir() / "nodes.log").open("a", buffering=1)
 
     def run(self) -> int:
