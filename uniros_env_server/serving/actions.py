@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 
 from uniros_env_server.serving.periodic import every
 from uniros_msgs import wire
-from uniros_msgs.topics import Inlet, Outlet
+from uniros_msgs.topics import Inlet, Outlet, Stream
 
 STATUS_PERIOD = 0.2  # s, as actionlib's default status_frequency of 5 Hz
 STATUS_KEPT = 5.0  # s a finished goal stays in the status list, as in actionlib
@@ -83,7 +83,8 @@ class Goal:
 class ActionServer:
     """The five topics of one action. `on_goal(goal)` runs in the receiving thread and must return at once."""
 
-    def __init__(self, name: str, action: type, on_goal: Callable[[Goal], None], on_cancel: Callable[[Goal], None]):
+    def __init__(self, name: str, action: type, on_goal: Callable[[Goal], None], on_cancel: Callable[[Goal], None],
+                 elsewhere: Callable[[Stream, str], None] | None = None):
         self.name = rospy.resolve_name(name)
         self._on_goal, self._on_cancel = on_goal, on_cancel
         self._goals: OrderedDict[str, Goal] = OrderedDict()
@@ -95,7 +96,7 @@ class ActionServer:
         self._feedback = Outlet(f"{name}/feedback", type(kinds.action_feedback), stalled_after=math.inf)
         self._status = rospy.Publisher(f"{name}/status", GoalStatusArray, queue_size=1, tcp_nodelay=True)
         self._cancel = rospy.Subscriber(f"{name}/cancel", GoalID, self._receive_cancel, tcp_nodelay=True)
-        self._inlet = Inlet(f"{name}/goal", type(kinds.action_goal), self._receive)
+        self._inlet = Inlet(f"{name}/goal", type(kinds.action_goal), self._receive, elsewhere)
         every(STATUS_PERIOD, self.publish_status, f"{name} status")
 
     # --- incoming ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """The env server: one `gymnasium.Env`, or a batch, behind actions and services, under `env/` in the node's namespace.
 
-Requests come in on rospy's threads and wait in one queue; the thread that calls `serve()` carries them out, one after
+Requests come in on rospy's threads and wait at one desk; the thread that calls `serve()` carries them out, one after
 the other, and publishes the results itself. Everything that touches the environment therefore happens in that one
 thread.
 """
@@ -8,7 +8,6 @@ thread.
 from __future__ import annotations
 
 import logging
-import queue
 import struct
 import threading
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from std_srvs.srv import Trigger, TriggerRequest, TriggerResponse
 
 from uniros_env_server.serving.actions import ActionServer, Goal
 from uniros_env_server.serving.describe import describe, domain_of, to_message
+from uniros_env_server.serving.desk import Desk
 from uniros_env_server.serving.journal import Journal
 from uniros_env_server.serving.lease import Lease
 from uniros_env_server.serving.remote import Remote
@@ -56,13 +56,11 @@ from uniros_msgs.srv import (
     SetPolicyRequest,
     SetPolicyResponse,
 )
-from uniros_msgs.topics import Outlet
+from uniros_msgs.topics import Outlet, Stream
 from uniros_msgs.transitions import ABANDONED
 
 log = logging.getLogger("rosout")
 CALL_DEADLINE = 60.0  # s a service call may wait for the environment's thread
-
-Job = Callable[[], None]
 
 
 class EnvServer:
@@ -75,11 +73,13 @@ class EnvServer:
         self.journal = self._open_journal()
         self.session = Session(env, self.lease, check_observations, self.journal)
         self._remote = Remote(env)
-        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._desk = Desk()
+        self._learners: set[str] = set()  # nodes that have stepped with a lease
         self._running: Goal | None = None
         self._rolling: Rollout | None = None
         self._reset = ActionServer("env/reset", ResetAction, self._queued(self._do_reset), self._cancel)
-        self._step = ActionServer("env/step", StepAction, self._queued(self._do_step), self._cancel)
+        self._step = ActionServer("env/step", StepAction, self._queued(self._do_step), self._cancel,
+                                  self._read_here)
         self._rollout = ActionServer("env/rollout", RolloutAction, self._queued(self._do_rollout), self._cancel)
         rospy.Service("env/policy", SetPolicy, self._set_policy)
         rospy.Service("env/acquire", Acquire, self._acquire)
@@ -88,13 +88,12 @@ class EnvServer:
         self._offer_estop()
         self.announce()
         rospy.Service("env/describe", Describe, self._describe)  # last: who finds it finds all the others
-        rospy.on_shutdown(lambda: self._jobs.put(None))
+        rospy.on_shutdown(lambda: self._desk.put(None))
 
     def serve(self) -> None:
         """Carry out requests until the node shuts down, then close the environment."""
         try:
-            for job in iter(self._jobs.get, None):
-                job()
+            self._desk.work()
         finally:
             self.journal.close(ABANDONED)
             self.env.close()
@@ -102,7 +101,13 @@ class EnvServer:
     # --- actions ------------------------------------------------------------------------------------------------------
 
     def _queued(self, work: Callable[[Goal], Answer]) -> Callable[[Goal], None]:
-        return lambda goal: self._jobs.put(lambda: self._carry_out(goal, work))
+        return lambda goal: self._desk.put(lambda: self._carry_out(goal, work))
+
+    def _read_here(self, stream: Stream, caller: str) -> None:
+        """Goals of a learner are read by the environment's thread itself; others may be cancelled while they wait."""
+        if caller in self._learners:
+            self._desk.read(stream)
+            self._learners.discard(caller)
 
     def _carry_out(self, goal: Goal, work: Callable[[Goal], Answer]) -> None:
         """Do the work of one goal and answer it, come what may."""
@@ -190,6 +195,8 @@ class EnvServer:
     def _do_step(self, goal: Goal) -> Answer:
         if hasattr(self.env.unwrapped, "arrival"):
             self.env.unwrapped.arrival = goal.received
+        if self.lease.holder:
+            self._learners.add(goal.caller)
         return self.session.step(goal.buffer, goal.body)
 
     def _cancel(self, goal: Goal) -> None:
@@ -205,7 +212,7 @@ class EnvServer:
         Raises what `work` raises; Timeout when that thread is busy for too long, and then nothing is done.
         """
         changes = self.session.changes
-        changes.ask(work, CALL_DEADLINE, nudge=lambda: self._jobs.put(changes.carry_out))
+        changes.ask(work, CALL_DEADLINE, nudge=lambda: self._desk.put(changes.carry_out))
 
     def note_change(self, values: Mapping[str, Any]) -> None:
         """Settings of the environment have been changed: describe it anew, and have the journal tell."""
@@ -252,7 +259,7 @@ class EnvServer:
                 response = CallResponse(error=_error(error))
             done.set()
 
-        self._jobs.put(job)
+        self._desk.put(job)
         if not done.wait(CALL_DEADLINE):
             return CallResponse(error=_error(Timeout(f"the environment was busy for {CALL_DEADLINE:.0f} s")))
         return response

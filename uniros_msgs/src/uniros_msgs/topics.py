@@ -37,6 +37,39 @@ def raw(message_class: type) -> type:
     return type(message_class.__name__, (message_class,), {"__init__": lambda self: None, "deserialize": deserialize})
 
 
+class Stream:
+    """The messages of one connection of rospy's, each handed on as bytes by the thread that reads."""
+
+    def __init__(self, connection: Any, hand_on: Callable[[bytes], None]):
+        self._connection, self._hand_on = connection, hand_on
+        self._socket = connection.socket
+        self._buffer, self._missing = b"", 4
+
+    def fileno(self) -> int:
+        """-1 when the connection has ended."""
+        return -1 if self._connection.done else int(self._socket.fileno())
+
+    def read(self) -> bool:
+        """Wait until something has come, and hand on the messages that are complete; False when it was the end."""
+        if self._connection.done:
+            return False
+        try:
+            chunk = self._socket.recv(max(CHUNK, self._missing))
+        except OSError:
+            return False
+        if not chunk:
+            return False
+        self._connection.stat_bytes += len(chunk)
+        buffer = self._buffer + chunk if self._buffer else chunk
+        while (missing := _missing(buffer)) <= 0:
+            end = len(buffer) + missing
+            self._connection.stat_num_msg += 1
+            self._hand_on(buffer[4:end])
+            buffer = buffer[end:]
+        self._buffer, self._missing = buffer, missing
+        return True
+
+
 class Inlet:
     """A subscription that hands each message to `callback(raw bytes, caller id)` in the thread that received it.
 
@@ -44,8 +77,11 @@ class Inlet:
     socket itself: rospy's own way from socket to callback takes longer than everything else on the path of a step.
     """
 
-    def __init__(self, name: str, message_class: type, callback: Callable[[bytes, str], None]):
-        self._callback = callback
+    def __init__(self, name: str, message_class: type, callback: Callable[[bytes, str], None],
+                 elsewhere: Callable[[Stream, str], None] | None = None):
+        """elsewhere: called with a stream and its caller id before each reading of it. May have another thread read, in
+        which the callback is called then, and returns when the stream has ended; or returns at once."""
+        self._callback, self._elsewhere = callback, elsewhere
         self._handled: dict[Any, int] = {}  # connection -> messages that came through rospy's own loop
         self._subscriber = rospy.Subscriber(name, raw(message_class), self._receive, tcp_nodelay=True)
 
@@ -70,21 +106,10 @@ class Inlet:
 
     def _read_on(self, connection: Any, caller: str) -> None:
         """Read until the connection ends; rospy then finds it ended, too."""
-        source, buffer, missing = connection.socket, b"", 4
-        while not connection.done:
-            try:
-                chunk = source.recv(max(CHUNK, missing))
-            except OSError:
-                return
-            if not chunk:
-                return
-            connection.stat_bytes += len(chunk)
-            buffer = buffer + chunk if buffer else chunk
-            while (missing := _missing(buffer)) <= 0:
-                end = len(buffer) + missing
-                connection.stat_num_msg += 1
-                self._hand_on(buffer[4:end], caller)
-                buffer = buffer[end:]
+        stream = Stream(connection, lambda body: self._hand_on(body, caller))
+        while stream.read():
+            if self._elsewhere:
+                self._elsewhere(stream, caller)
 
     def _hand_on(self, body: bytes, caller: str) -> None:
         try:
