@@ -20,15 +20,19 @@ if TYPE_CHECKING:
     from uniros_learner.vector import RosVectorEnv
     from uniros_msgs import errors
     from uniros_msgs.codec import Opaque
+    from uniros_msgs.exploration import Exploration
+    from uniros_msgs.policy import Policy
 
-__all__ = ["GymProxy", "MultiTaskEnv", "MultiTaskGoalEnv", "Opaque", "RosEnv", "RosVectorEnv", "VectorProxy", "connect",
-           "connect_vec", "errors", "make", "make_vec"]
+__all__ = ["Exploration", "GymProxy", "MultiTaskEnv", "MultiTaskGoalEnv", "Opaque", "Policy", "RosEnv", "RosVectorEnv",
+           "VectorProxy", "connect", "connect_vec", "errors", "make", "make_vec"]
 
 _HOMES = {
+    "Exploration": "uniros_msgs.exploration",
     "GymProxy": "uniros_learner.proxy",
     "MultiTaskEnv": "uniros_learner.multi_task",
     "MultiTaskGoalEnv": "uniros_learner.multi_task_goal",
     "Opaque": "uniros_msgs.codec",
+    "Policy": "uniros_msgs.policy",
     "RosEnv": "uniros_learner.env",
     "RosVectorEnv": "uniros_learner.vector",
     "VectorProxy": "uniros_learner.proxy",

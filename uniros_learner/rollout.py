@@ -146,7 +146,8 @@ class Rollout:
         if self._result is None or not self.over:
             raise Timeout("a rollout has no report before it is over")
         result = self._result
-        figures = {name: np.asarray(column) for name, column in (codec.decode(result.report) or {}).items()}
+        figures = {name: np.asarray(column, str if name == "policy" else None)
+                   for name, column in (codec.decode(result.report) or {}).items()}
         return Report(result.episodes, result.steps, result.streamed - self._arrived, figures)
 
     def __enter__(self) -> Self:
