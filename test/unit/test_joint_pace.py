@@ -1,4 +1,4 @@
-"""Simulations wait for updates, updates for experience, arms for the simulations' head start."""
+"""Simulations wait for updates, updates for experience; the board gives out the newest policy."""
 
 from __future__ import annotations
 
@@ -30,20 +30,10 @@ def test_more_updates_per_step_slow_simulations_down_at_once() -> None:
     assert not pace.simulation_may_go_on()
 
 
-def test_arms_do_not_hold_simulations_up_nor_the_other_way_round() -> None:
+def test_what_arms_do_does_not_hold_simulations_up() -> None:
     pace = Pace(JointPlan(), learning_starts=0, updates_per_step=lambda: 1.0)
     pace.note_steps(10_000, lock_step=False)
     assert pace.simulation_may_go_on()
-    assert pace.arm_may_move()
-
-
-def test_arms_wait_for_the_head_start() -> None:
-    pace = Pace(JointPlan(head_start=100), learning_starts=0, updates_per_step=lambda: 1.0)
-    assert not pace.arm_may_move()
-    pace.note_steps(99, lock_step=True)
-    assert not pace.arm_may_move()
-    pace.note_steps(1, lock_step=True)
-    assert pace.arm_may_move()
 
 
 def test_updates_wait_for_experience() -> None:

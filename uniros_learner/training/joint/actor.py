@@ -100,7 +100,7 @@ class Actor:
             domain.doing = Doing.EXAMINED
             self._be_examined(self._exam)
         elif not self._may_act():
-            domain.doing = Doing.WAITING
+            domain.doing = self._why_not()
             self._pace.wait(POLL)
         else:
             domain.doing = Doing.ACTING
@@ -109,7 +109,12 @@ class Actor:
     def _may_act(self) -> bool:
         if self._spent():
             return False
-        return self._pace.simulation_may_go_on() if self.domain.lock_step else self._pace.arm_may_move()
+        return self._pace.simulation_may_go_on() if self.domain.lock_step else self._pace.arms_may_move
+
+    def _why_not(self) -> Doing:
+        if self._spent():
+            return Doing.SPENT
+        return Doing.WAITING if self.domain.lock_step else Doing.AWAITS_SIMULATION
 
     def _spent(self) -> bool:
         return bool(self._most_steps) and self.domain.made >= self._most_steps

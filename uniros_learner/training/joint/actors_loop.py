@@ -68,6 +68,7 @@ class ActorsLoop:
                 while (end := self._end(ledger, stop)) is None:
                     self._take_in(ledger)
                     self._turn_knobs()
+                    self.pace.arms_may_move = self.pace.arms_may_move or ledger.head_start_over()
                     if not self._update():
                         self.pace.wait(IDLE)
                     if time.monotonic() - self.board.newest.when >= self._config.joint.publish:

@@ -22,7 +22,9 @@ class Doing(Enum):
 
     STARTING = "starting"
     WAITING = "waits for updates"
+    AWAITS_SIMULATION = "awaits simulation"
     AWAITS_TURN = "awaits its turn"
+    SPENT = "has done its steps"
     ACTING = "acts"
     EXAMINED = "is examined"
     DOWN = "down"

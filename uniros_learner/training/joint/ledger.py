@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from stable_baselines3.common.logger import Logger
 
+from uniros_learner.multi_task_member import State
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.episodes import EpisodeLog, Statistics, summarise
 from uniros_learner.training.joint.domain import Domain
 from uniros_learner.training.joint.experience import DomainEpisode, Experience
 
+LEAD = 10  # episodes of a simulation before it is asked how often it succeeds
 LOG_PERIOD = 2.0  # s between two points in TensorBoard
 
 
@@ -45,6 +47,16 @@ class Ledger:
         window = self._config.early_stop.window if domain.lock_step else self._config.joint.window
         last = list(domain.recent)[-window:] if window else []
         return len(last) == window and (summarise(last).success_rate or 0.0) >= self._config.early_stop.success_rate
+
+    def head_start_over(self) -> bool:
+        """Whether simulations have come so far that arms may move: one succeeds often enough, or none is left."""
+        simulated = [domain for domain in self._domains if domain.lock_step]
+        there = [domain for domain in simulated if domain.member.state is State.UP]
+        return not there or not self._config.joint.head_start or any(map(self._leads, there))
+
+    def _leads(self, domain: Domain) -> bool:
+        rate = domain.running().success_rate
+        return len(domain.recent) >= LEAD and (rate is None or rate >= self._config.joint.head_start)
 
     def passed(self, domain: Domain, episodes: Sequence[DomainEpisode]) -> bool:
         """Whether a check of the policy, without exploration, came out well."""

@@ -25,6 +25,7 @@ class Pace:
         self.steps = 0  # of whole episodes, of all domains
         self.simulated = 0  # of them in lock-step
         self.updates = 0
+        self.arms_may_move = False  # whether the simulations' head start is over
 
     def note_steps(self, count: int, lock_step: bool) -> None:
         """A whole episode has come."""
@@ -42,10 +43,6 @@ class Pace:
     def simulation_may_go_on(self) -> bool:
         """Whether a lock-step environment may make some more steps."""
         return self.simulated < self._starts + AHEAD + self.updates / self._ratio()
-
-    def arm_may_move(self) -> bool:
-        """Whether the simulations' head start is over."""
-        return self.simulated >= self._plan.head_start
 
     def updates_due(self) -> int:
         """Updates that may be made with the experience there is."""

@@ -26,7 +26,8 @@ class JointPlan:
                                            Bounds(above=0.0))
     seconds: float = setting(180.0, "s of training at most", Bounds(above=0.0))
     most_steps: tuple[int, ...] = setting((), "steps in each domain at most; 0 or none: as many as come", NATURAL)
-    head_start: int = setting(0, "steps in simulation before anything moves in real time", NATURAL)
+    head_start: float = setting(0.0, "share of the simulation's last episodes that must succeed before anything moves "
+                                "in real time", SHARE)
     window: int = setting(10, "as early_stop.window, where time is real", NATURAL)
     check_episodes: int = setting(10, "as early_stop.check_episodes, where time is real", POSITIVE)
     niceness: int = setting(5, "by which updates stand back behind what must be in time", Bounds(0, 19))
