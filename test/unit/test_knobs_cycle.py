@@ -13,6 +13,7 @@ from uniros_env_server import registration
 from uniros_env_server.environments.robot_env import RobotTaskEnv
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.safety.gate import SafetyGate, SafetyLimits
+from uniros_env_server.safety.refusal import Refusal
 from uniros_env_server.timing.pace import Timeline
 
 registration.register()
@@ -87,6 +88,13 @@ def test_limits_tell_what_holds_now(env: RobotTaskEnv) -> None:
     after = env.limits
     assert after["joints"]["waist"]["speed"] == pytest.approx(before["joints"]["waist"]["speed"] / 2)
     assert after["margins"]["state_age"] == 0.1 and after["cycle"]["velocity_scale"] == 0.5
+
+
+def test_a_measurement_older_than_the_watchdog_is_no_ground_to_move_on(env: RobotTaskEnv) -> None:
+    state = env.snapshot().state
+    assert env.gate.watch(state, 0.2) is Refusal.NONE
+    env.tuning.turn("cycle", {"watchdog": 0.1})
+    assert env.gate.watch(state, 0.2) is Refusal.STATE and env.gate.watch(state, 0.05) is Refusal.NONE
 
 
 @pytest.mark.parametrize(("changes", "message"), [

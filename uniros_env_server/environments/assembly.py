@@ -10,7 +10,8 @@ import numpy as np
 
 from uniros_env_server.environments.homing import Homing
 from uniros_env_server.environments.randomisation import Randomisation
-from uniros_env_server.environments.robot_env import RobotGoalEnv, RobotTaskEnv
+from uniros_env_server.environments.robot_env import RobotTaskEnv
+from uniros_env_server.environments.robot_goal_env import RobotGoalEnv
 from uniros_env_server.environments.targets import JointDeltas, Targets, ToolDeltas
 from uniros_env_server.environments.tuning import least_ramp, offer_physics
 from uniros_env_server.planning.planner import make_planner

@@ -20,7 +20,6 @@ from uniros_env_server.robots.kinematics import Kinematics
 from uniros_env_server.robots.robot import Array, RobotState
 from uniros_env_server.safety.gate import Decision, SafetyGate
 from uniros_env_server.safety.refusal import NAMES
-from uniros_env_server.tasks.relabel import compute_reward
 from uniros_env_server.tasks.task import Task, View
 from uniros_env_server.timing.clock import Clock, Outcome, Timing
 from uniros_msgs.errors import InvalidAction, InvalidObservation, ResetNeeded
@@ -305,23 +304,3 @@ class RobotTaskEnv(gymnasium.Env[Any, Array]):
         """(M,) whether the arm can rest with its tool at points, (M, 3) m, in the workspace and with all margins."""
         solution = self._kinematics.ik(points, self._start[0, : len(self._kinematics.joints)])
         return solution.success & self.gate.safe(solution.q, self.task.workspace)
-
-
-class RobotGoalEnv(RobotTaskEnv):
-    """The same as a goal environment: Dict observations and `compute_reward`. Goals are points (m, base frame)."""
-
-    remote_methods = (*RobotTaskEnv.remote_methods, "compute_reward")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        point = spaces.Box(-1.0, 1.0, (3,), np.float32)
-        parts = {"observation": self.observation_space, "achieved_goal": point, "desired_goal": point}
-        self.observation_space = spaces.Dict(parts)
-
-    def compute_reward(self, achieved_goal: ArrayLike, desired_goal: ArrayLike, info: Any = None) -> Any:
-        """Rewards of achieved and desired goals, (N, 3) or (3,) m, for relabelling; see `tasks.relabel`."""
-        return compute_reward(self.task, achieved_goal, desired_goal, info)
-
-    def _presented(self, observation: NDArray[np.float32], achieved: NDArray[np.float32]) -> Any:
-        desired = self._goal[0].astype(np.float32)
-        return {"observation": observation, "achieved_goal": achieved, "desired_goal": desired}

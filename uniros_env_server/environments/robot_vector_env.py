@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from uniros_env_server.environments.robot_env import Snapshot
 from uniros_env_server.environments.row_draws import RowDraws
 from uniros_env_server.environments.row_goals import RowGoals, row_seeds
-from uniros_env_server.environments.row_layout import RowLayout
+from uniros_env_server.environments.row_layout import RowLayout, masked, row_of
 from uniros_env_server.environments.targets import Targets
 from uniros_env_server.environments.tuning import Tuning, check_pace, offer_cycle
 from uniros_env_server.robots.kinematics import Kinematics
-from uniros_env_server.robots.robot import Array, RobotState
+from uniros_env_server.robots.robot import Array
 from uniros_env_server.safety.gate import Codes, SafetyGate
 from uniros_env_server.safety.refusal import NAMES
 from uniros_env_server.tasks.relabel import compute_reward
@@ -99,7 +99,7 @@ class RobotTaskVectorEnv(VectorEnv):
         drawn = self._begin(rows, options.get("goal"))
         self._begun = True
         observations, achieved = self._see()
-        return observations, _masked(self._infos(achieved), rows, self.num_envs) | drawn
+        return observations, masked(self._infos(achieved), rows, self.num_envs) | drawn
 
     def step(self, actions: ArrayLike) -> tuple[Any, Array, Flags, Flags, dict[str, Any]]:
         """One action cycle of all rows. Actions of rows that are only begun anew (NEXT_STEP) do not count.
@@ -136,7 +136,7 @@ class RobotTaskVectorEnv(VectorEnv):
             from uniros_env_server.robots.picture import Painter  # opens a graphics library: not before it is needed
 
             self._painter = Painter(self.gate.model)
-        return tuple(self._painter.draw(_row(self._latest, row), self._goals.current[row])
+        return tuple(self._painter.draw(row_of(self._latest, row), self._goals.current[row])
                      for row in range(self.num_envs))
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -248,7 +248,7 @@ class RobotTaskVectorEnv(VectorEnv):
         """Begin anew the rows that have just ended; what they said last goes into the infos."""
         rows = np.flatnonzero(self._over)
         final = {"final_obs": self._layout.rows(last, rows, self.num_envs), "_final_obs": self._over.copy(),
-                 "final_info": _masked(infos, rows, self.num_envs), "_final_info": self._over.copy()}
+                 "final_info": masked(infos, rows, self.num_envs), "_final_info": self._over.copy()}
         first = bool(self._over[0])  # a dict's order is that in which the rows, one after the other, bring its keys
         drawn = self._begin(rows)
         observations, achieved = self._see()
@@ -303,19 +303,3 @@ def check_whole(cycle_time: float, time_step: float) -> None:
     if abs(steps - round(steps)) > 1e-6:
         raise ValueError(f"cycle_time of a batch must be a whole number of physics steps of {time_step:g} s, not "
                          f"{cycle_time}")
-
-
-def _row(state: RobotState, row: int) -> RobotState:
-    one = slice(row, row + 1)
-    return replace(state, position=state.position[one], velocity=state.velocity[one], effort=state.effort[one],
-                   setpoint=state.setpoint[one])
-
-
-def _masked(infos: dict[str, Any], rows: NDArray[np.intp], count: int) -> dict[str, Any]:
-    """The infos of some rows only, where the others have none."""
-    chosen = {}
-    for key, value in infos.items():
-        empty = np.full(count, None, dtype=object) if value.dtype == object else np.zeros_like(value)
-        empty[rows] = value[rows]
-        chosen[key] = empty
-    return chosen

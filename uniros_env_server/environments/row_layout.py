@@ -1,15 +1,15 @@
-"""What observations of a batch look like: flat numbers, or with `goal` the Dict of a goal environment."""
+"""What a batch looks like row by row: observations (flat, or the Dict of a goal environment), infos and states."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from uniros_env_server.robots.robot import Array
+from uniros_env_server.robots.robot import Array, RobotState
 
 _ROW_ORDER = ("observation", "achieved_goal", "desired_goal")  # in which `RobotGoalEnv` names the parts
 
@@ -43,3 +43,20 @@ class RowLayout:
         for row in rows:
             single[row] = {key: batch[key][row] for key in _ROW_ORDER} if self.goal else batch[row]
         return single
+
+
+def row_of(state: RobotState, row: int) -> RobotState:
+    """One arm's part of a batch's state."""
+    one = slice(row, row + 1)
+    return replace(state, position=state.position[one], velocity=state.velocity[one], effort=state.effort[one],
+                   setpoint=state.setpoint[one])
+
+
+def masked(infos: dict[str, Any], rows: NDArray[np.intp], count: int) -> dict[str, Any]:
+    """The infos of some rows only, where the others have none."""
+    chosen = {}
+    for key, value in infos.items():
+        empty = np.full(count, None, dtype=object) if value.dtype == object else np.zeros_like(value)
+        empty[rows] = value[rows]
+        chosen[key] = empty
+    return chosen
