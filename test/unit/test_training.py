@@ -17,11 +17,12 @@ from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
 from uniros_learner.training import run_folder
 from uniros_learner.training.config import EarlyStop, EvaluationPlan, TrainingConfig
-from uniros_learner.training.environments import nudges, vectorise
+from uniros_learner.training.environments import vectorise
 from uniros_learner.training.episodes import Episode, summarise, wilson
 from uniros_learner.training.evaluation import evaluate
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.normalise import Normalise
+from uniros_learner.training.nudging import nudges
 from uniros_learner.training.plots import running_mean
 from uniros_learner.training.policy_file import load_policy, put_normalisation
 from uniros_learner.training.precision import precision

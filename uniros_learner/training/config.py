@@ -46,6 +46,8 @@ class EvaluationPlan:
     episodes: int = setting(100, "fresh goals", POSITIVE)
     seed: int = setting(1_000_000, "of the goals; that of training must differ", SEED)
     target: float = setting(0.95, "share of successes that counts as solved", SHARE)
+    every: int = setting(0, "steps between checks along the way, of early_stop.check_episodes; 0: none",
+                         Bounds(at_least=0))
 
 
 @dataclasses.dataclass(frozen=True)

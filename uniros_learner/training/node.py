@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import rosgraph
 
 from uniros_learner.training.fields import refuse_unknown
 from uniros_learner.training.target import NS, require_master
+
+if TYPE_CHECKING:
+    from stable_baselines3.common.callbacks import BaseCallback
 
 NAME = "learner"
 FAREWELL = 1.0  # s that the master may take to let us go
@@ -49,6 +53,13 @@ def on_shutdown(act: Callable[[], None]) -> None:
     import rospy
 
     rospy.on_shutdown(act)
+
+
+def callbacks() -> list[BaseCallback]:
+    """What a learner that is a node has beside: its knobs."""
+    from uniros_learner.training.knobs import LearnerKnobs
+
+    return [LearnerKnobs()]
 
 
 def leave() -> None:

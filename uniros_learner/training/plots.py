@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from uniros_learner.training.config import TrainingConfig
-from uniros_learner.training.episodes import Episode
+from uniros_learner.training.episodes import Episode, Judged
 
 SMOOTHING = 40  # episodes
 ONE, MEAN, MARK = "#9ecae1", "#08519c", "#d94801"  # an episode, their running mean, an evaluation
@@ -51,6 +51,34 @@ def learning_curve(path: Path, episodes: Sequence[Episode], marks: Sequence[Mark
     axes[-1, 0].set_ylabel("return per episode")
     axes[-1, 1].legend(loc="lower right", frameon=False)
     figure.savefig(path)
+
+
+def judged(path: Path, episodes: Sequence[Judged], config: TrainingConfig) -> None:
+    """How the episodes of an evaluation ended, as a PNG: shares of them below each final error, and below each length.
+
+    Where the environment tells no error, the returns instead.
+    """
+    errors = [1000.0 * episode.final_error for episode in episodes if episode.final_error is not None]
+    timed = all(episode.duration is not None for episode in episodes)
+    lengths = [(episode.duration or 0.0) if timed else episode.length for episode in episodes]
+    figure = Figure(figsize=(10, 3.5), dpi=120, layout="constrained")
+    figure.suptitle(f"{config.algorithm.upper()} on {config.env_id}: {len(episodes)} evaluated episodes")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _distribution(left, errors or [episode.total_reward for episode in episodes],
+                  "final error (mm)" if errors else "return per episode")
+    _distribution(right, lengths, "length (s)" if timed else "length (steps)")
+    left.set_ylabel("share of episodes below (%)")
+    figure.savefig(path)
+
+
+def _distribution(axes: Axes, values: Sequence[float], label: str) -> None:
+    ordered = np.sort(np.asarray(values, dtype=float))
+    axes.step(ordered, 100.0 * np.arange(1, len(ordered) + 1) / len(ordered), where="post", color=MEAN)
+    axes.axvline(float(np.percentile(ordered, 95)), color="grey", linewidth=0.8, linestyle="--", label="95% are below")
+    axes.set_xlabel(label)
+    axes.set_ylim(0.0, 103.0)
+    axes.legend(loc="lower right", frameon=False)
+    _grid(axes)
 
 
 def _success(axes: Axes, x: Sequence[float], episodes: Sequence[Episode], target: float) -> None:

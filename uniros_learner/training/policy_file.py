@@ -17,17 +17,20 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
+from uniros_learner.training.actor import actor_of
 from uniros_learner.training.algorithms import class_of, policy_class
 from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.fields import checked
+from uniros_learner.training.flat_goals import FlatGoals
 from uniros_learner.training.hyperparameters import split
 from uniros_learner.training.keywords import TABLE
 from uniros_learner.training.normalise import Normalise
 from uniros_learner.training.parts import own_class, policy_arguments
 from uniros_learner.training.run_folder import replace
 from uniros_msgs import spaces
-from uniros_msgs.errors import UnirosError
+from uniros_msgs.errors import InvalidPolicy, UnirosError
+from uniros_msgs.policy import Policy
 
 NORMALISE = "normalise"  # what the names of a normalisation's statistics begin with
 FORMAT = "uniros policy 2"
@@ -47,6 +50,20 @@ def save_policy(path: Path, model: BaseAlgorithm, config: TrainingConfig) -> Non
         for name, numbers in normalise.statistics().items():
             weights |= {f"{NORMALISE}/{n}/{name}": torch.tensor(each) for n, each in enumerate(numbers)}
     replace(path, save(weights, {"format": FORMAT, "description": json.dumps(describe(model, config))}))
+
+
+def save_actor(path: Path, model: BaseAlgorithm) -> str:
+    """Write the policy as an env server takes it; the reason why it cannot be written, or nothing."""
+    try:
+        actor = Policy.load(actor_of(model))
+    except InvalidPolicy as error:
+        return str(error)
+    venv = model.get_env()
+    flat = unwrap_vec_wrapper(venv, FlatGoals) if venv else None
+    if flat:  # numbers in the same order
+        actor = Policy(flat.parts, actor.action_space, actor.head, actor.activations, actor.tensors, actor.version)
+    replace(path, actor.pack())
+    return ""
 
 
 def describe(model: BaseAlgorithm, config: TrainingConfig) -> dict[str, Any]:

@@ -14,24 +14,30 @@ if TYPE_CHECKING:
     from uniros_learner.training.precision import Precision
     from uniros_learner.training.trainer import Trainer
 
+UNFINISHED = ("interrupted", "broken off by an error")
+SHOWN = ("report.md", "policy.safetensors", "config.yaml", "learning_curve.png", "metrics.csv", "tensorboard")
 Rows = Sequence[tuple[str, str]]
 
 
 def summary(run: Trainer) -> str:
     """What a training run achieved and where its files are."""
     config = run.config
-    rows = [("training", _training(run))]
-    if run.evaluation:
-        result = summarise(run.evaluation)
-        rows += evaluation_rows(result)
-        if result.success_rate is not None:
-            target = config.evaluation.target
-            reached = "reached" if result.success_rate >= target else "NOT reached"
-            rows.append(("target", f"{target:.0%} success: {reached}"))
-    else:
-        rows.append(("evaluation", "none"))
     title = f"{config.algorithm.upper()} on {config.env_id}, seed {config.seed}: {run.end.value}"
-    return table(title, rows) + "\n" + files(run.folder)
+    return table(title, result_rows(run)) + "\n" + files(run.folder, unfinished=run.end.value in UNFINISHED)
+
+
+def result_rows(run: Trainer) -> Rows:
+    """What came out of it."""
+    rows = [("training", _training(run))]
+    if not run.evaluation:
+        return [*rows, ("evaluation", "none")]
+    result = summarise(run.evaluation)
+    rows += evaluation_rows(result)
+    if result.success_rate is not None:
+        target = run.config.evaluation.target
+        reached = "reached" if result.success_rate >= target else "NOT reached"
+        rows.append(("target", f"{target:.0%} success: {reached}"))
+    return rows
 
 
 def verdict(run: Trainer) -> str:
@@ -84,11 +90,12 @@ def precision_rows(found: Sequence[Precision]) -> Rows:
     return rows
 
 
-def files(folder: RunFolder) -> str:
-    """What lies in the run folder, and what to do with it."""
-    rows = [*folder.contents(), ("", ""), ("again", f"rosrun uniros evaluate {folder.shown}")]
-    if folder.checkpoint.exists():
-        rows.append(("go on", f"rosrun uniros train --resume {folder.shown} --steps MORE"))
+def files(folder: RunFolder, unfinished: bool = False) -> str:
+    """What matters most in the run folder, and what to do with it."""
+    rows = [(name, meaning) for name, meaning in folder.contents() if name in SHOWN]
+    rows += [("", ""), ("again", f"rosrun uniros evaluate {folder.shown}")]
+    if unfinished and folder.checkpoint.exists():
+        rows.append(("go on", f"rosrun uniros train --resume {folder.shown}"))
     return table(f"files in {folder.shown}", rows)
 
 

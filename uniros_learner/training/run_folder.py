@@ -29,6 +29,30 @@ class RunFolder:
         return self.path / "model.zip"
 
     @property
+    def actor(self) -> Path:
+        return self.path / "actor.safetensors"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.safetensors"
+
+    @property
+    def best_actor(self) -> Path:
+        return self.path / "best_actor.safetensors"
+
+    @property
+    def about(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.md"
+
+    @property
+    def judged(self) -> Path:
+        return self.path / "evaluation.png"
+
+    @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoint.safetensors"
 
@@ -69,11 +93,17 @@ class RunFolder:
 
 
 CONTENTS = {
+    "report.md": "the run on one page",
     "policy.safetensors": "the policy; loading it runs no code",
+    "actor.safetensors": "the same as an env server takes it, without learning library",
+    "best.safetensors": "the policy that did best when it was judged",
+    "best_actor.safetensors": "the same as an env server takes it",
     "model.zip": "the whole Stable-Baselines3 model; loading it runs code",
     "checkpoint.safetensors": "all that train --resume needs to go on",
     "config.yaml": "every setting of this run",
+    "run.json": "versions, git state, machine, environment, bags",
     "learning_curve.png": "success and return against steps and time",
+    "evaluation.png": "final errors and times of the evaluated episodes",
     "metrics.csv": "each training episode",
     "evaluation.csv": "each evaluated episode",
     "tensorboard": "tensorboard --logdir shows losses, too",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniros_learner.training import config as configs
-from uniros_learner.training import node, run_folder, target
+from uniros_learner.training import node, recordings, run_folder, target
 from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.command import INTERRUPTED
 from uniros_learner.training.config import TrainingConfig
@@ -116,7 +116,7 @@ def learn(options: argparse.Namespace, terminal: Terminal, as_node: bool) -> int
                 node.on_shutdown(interrupt.request)
             loading.join()
             loop = begin_with(bags, options.bag_updates, interrupt, terminal)
-            return train(served(config, place, env), env, folder, interrupt, terminal, as_node, loop)
+            return train(served(config, place, env), env, folder, interrupt, terminal, as_node, loop, place)
     finally:
         folder.drop_if_empty()
 
@@ -153,7 +153,7 @@ def begin_with(bags: list[Path], updates: int | None, interrupt: Interrupt, term
 
 def train(
     config: TrainingConfig, env: Environment, folder: RunFolder, interrupt: Interrupt, terminal: Terminal,
-    as_node: bool, loop: Loop | None = None,
+    as_node: bool, loop: Loop | None, place: Target,
 ) -> int:
     """Train, evaluate, and say how it went, however it ends; returns the exit code.
 
@@ -164,13 +164,15 @@ def train(
     from uniros_learner.training.trainer import End, Trainer
 
     checkpoint = Checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
-    trainer = Trainer(config, env, folder, terminal, interrupt.requested, loop, checkpoint)
+    began = time.time()
+    trainer = Trainer(config, env, folder, terminal, interrupt.requested, loop, checkpoint,
+                      callbacks=node.callbacks() if as_node else ())
     if checkpoint:
         terminal.say(f"goes on after step {trainer.steps:,}")
     try:
         trainer.run()
     finally:
         if trainer.steps:
-            table = trainer.describe()
+            table = trainer.describe(recordings.references(place.master_uri, place.ns, began))
             terminal.say(report.verdict(trainer) if as_node else "\n" + table)
     return INTERRUPTED if trainer.end is End.STOPPED else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,21 +11,24 @@ from enum import Enum
 from typing import Any
 
 import gymnasium
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv
 
-from uniros_learner.training import plots, report
+from uniros_learner.training import markdown, plots, report
 from uniros_learner.training.algorithms import build
+from uniros_learner.training.best import Best
 from uniros_learner.training.callbacks import Record, Show, Until
 from uniros_learner.training.checkpoint import Checkpoint, cut_episodes
 from uniros_learner.training.config import TrainingConfig, dump
-from uniros_learner.training.environments import vectorise
+from uniros_learner.training.environments import description_of, vectorise
 from uniros_learner.training.episodes import Episode, EpisodeLog, Judged, Statistics, summarise
 from uniros_learner.training.evaluation import evaluate, evaluate_shown
 from uniros_learner.training.keeper import Keeper
 from uniros_learner.training.loops import Loop, StepLoop
 from uniros_learner.training.plots import Mark
-from uniros_learner.training.policy_file import save_policy
+from uniros_learner.training.policy_file import save_actor, save_policy
+from uniros_learner.training.provenance import collect
 from uniros_learner.training.run_folder import RunFolder, replace
 from uniros_learner.training.seeding import derive
 from uniros_learner.training.terminal import Terminal
@@ -48,7 +52,7 @@ class Trainer:
     """One run. `env` stays the caller's, who closes it.
 
     stop: asked after every step whether the user wants an end. loop: how it learns, unless in plain steps.
-    resume: a checkpoint of the same run to go on from.
+    resume: a checkpoint of the same run to go on from. callbacks: of your own, as Stable-Baselines3 has them.
     Raises InvalidConfig when the algorithm cannot act in `env`, or the checkpoint does not fit.
     """
 
@@ -61,6 +65,7 @@ class Trainer:
         stop: Callable[[], bool] = lambda: False,
         loop: Loop | None = None,
         resume: Checkpoint | None = None,
+        callbacks: Sequence[BaseCallback] = (),
     ):
         self.config, self.folder = config, folder
         self.end, self.seconds, self.marks = End.BROKEN, 0.0, list[Mark]()
@@ -71,17 +76,23 @@ class Trainer:
         self.model = build(config, self._venv)
         self._recent = deque[Episode]()
         self._keeper = Keeper(self.model, config.checkpoints, folder.checkpoint, config.seed, self._about)
+        self._callbacks, self._best = list(callbacks), Best(folder, config)
         self._resumed = self._go_on_from(resume) if resume else None
         replace(folder.config, dump(config))
+        self.about = collect(self._venv, description_of(env), {"run": config.seed, "goals": config.evaluation.seed})
+        replace(folder.about, json.dumps(self.about, indent=2))
         self.model.set_logger(configure(str(folder.tensorboard), ["tensorboard"]))
 
     def _about(self) -> dict[str, Any]:
         """What a checkpoint needs to know beside the model; `_go_on_from` takes it."""
-        return {"seconds": time.monotonic() - self._start, "marks": self.marks, "recent": len(self._recent)}
+        return {"seconds": time.monotonic() - self._start, "marks": self.marks, "recent": len(self._recent),
+                "best": self._best.score}
 
     def _go_on_from(self, checkpoint: Checkpoint) -> dict[str, Any]:
         self._keeper.go_on_from(checkpoint)
         self.marks = [Mark(*each) for each in checkpoint.about["marks"]]
+        score = checkpoint.about["best"]
+        self._best.score = (score[0], score[1]) if score else None
         return checkpoint.about
 
     @property
@@ -133,18 +144,24 @@ class Trainer:
             self.save()
 
     def _learn(self, record: Record, show: Show) -> End:
-        until = Until(self._stop, record.convincing)
+        until = Until(self._stop, lambda: record.convincing() or self._check_due())
         while self.steps < self.config.steps:
             first = self.steps == 0
-            self._loop.learn(self.model, self.config.steps - self.steps, [record, show, until, self._keeper], first)
+            callbacks = [record, show, until, self._keeper, *self._callbacks]
+            self._loop.learn(self.model, self.config.steps - self.steps, callbacks, first)
             if self._stop():
                 return End.STOPPED
-            if record.convincing():
-                if self._check():
+            convinced = record.convincing()
+            if convinced or self._check_due():
+                if self._check() and convinced:
                     return End.SOLVED
                 record.recent.clear()
                 self._begin_anew()
         return End.STEPS
+
+    def _check_due(self) -> bool:
+        every, last = self.config.evaluation.every, self.marks[-1].step if self.marks else 0
+        return 0 < every <= self.steps - last
 
     def _check(self) -> bool:
         """Whether the policy also succeeds without exploration."""
@@ -184,6 +201,7 @@ class Trainer:
     def _note(self, name: str, episodes: Sequence[Episode]) -> Statistics:
         """Keep what an evaluation found for the learning curve and TensorBoard."""
         result = summarise(episodes)
+        self._best.offer(self.model, result)
         if result.success_rate is not None:
             self.marks.append(Mark(self.steps, time.monotonic() - self._start, result.success_rate))
         for key, value in dataclasses.asdict(result).items():
@@ -195,13 +213,21 @@ class Trainer:
     def save(self) -> None:
         """Write the policy, the model and a checkpoint as they are."""
         save_policy(self.folder.policy, self.model, self.config)
+        reason = save_actor(self.folder.actor, self.model)
+        if reason:
+            self._terminal.say(f"no actor.safetensors: {reason}")
         self.model.save(self.folder.model)
         self._keeper.keep()
 
-    def describe(self) -> str:
-        """Draw the learning curve and write the summary; returns its text."""
+    def describe(self, bags: Sequence[dict[str, Any]] = ()) -> str:
+        """Draw the pictures, write report and summary; returns the summary. bags: where transitions were recorded."""
         self.model.logger.close()
         plots.learning_curve(self.folder.curve, self.episodes, self.marks, self.config)
+        if self.evaluation:
+            plots.judged(self.folder.judged, self.evaluation, self.config)
+        about = {**self.about, "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "bags": list(bags)}
+        replace(self.folder.about, json.dumps(about, indent=2))
+        replace(self.folder.report, markdown.report(self, about))
         text = report.summary(self)
         replace(self.folder.summary, text)
         return text
