@@ -111,11 +111,11 @@ def robot() -> Iterator[Robot]:
 
 def test_what_is_killed_is_dropped_and_comes_back(robot: Robot) -> None:
     """The simulator's server, then the robot's master: the other goes on meanwhile, and every counter is right."""
-    with uniros.MultiTaskEnv(["Pendulum-v1", uniros.connect(robot.master.uri, "/arm")], patience=20.0) as env:
+    with uniros.MultiTaskEnv(["Pendulum-v1", uniros.connect(robot.master.uri, "/arm")], patience=40.0) as env:
         play(env, 0), play(env, 1), play(env, 0, steps=7)
         before = server_of(env.envs[0])
         before.kill()
-        assert broken(env, 1.0)["error"].startswith("ServerDied")
+        assert broken(env, 3.0)["error"].startswith("ServerDied")
         env.reset()
         assert env.step([0.0])[4]["task_id"] == 1  # the other one goes on
         play(env, 1)
@@ -125,14 +125,14 @@ def test_what_is_killed_is_dropped_and_comes_back(robot: Robot) -> None:
 
         play(env, 1, steps=3)
         robot.master.process.kill()
-        info = broken(env, 1.0)
+        info = broken(env, 3.0)
         assert info["error"].startswith("MasterDied") and info["task_id"] == 1
         robot.stop()
         for _ in range(3):
             play(env, env.reset()[1]["task_id"], steps=2)
         assert counts(env)[0] == (2, 406, 1, 7) and env.status()[1].state == "down"
         robot.start()
-        wait_until(lambda: env.status()[1].state == "up", 15.0)
+        wait_until(lambda: env.status()[1].state == "up", 40.0)
         play(env, 1)
         assert counts(env)[1] == (3, 601, 1, 3)
 
@@ -177,7 +177,7 @@ def test_closing_ends_also_what_is_just_being_made_anew(graphs: list[Graph]) -> 
     env = uniros.MultiTaskEnv([uniros.connect(graphs[0].master.uri, "/arm")])
     env.reset()
     graphs[0].nodes[0].kill()
-    assert broken(env, 1.0)["error"].startswith("ServerDied")
+    assert broken(env, 3.0)["error"].startswith("ServerDied")
     start = time.monotonic()
     env.close()
     assert time.monotonic() - start < 17.0
