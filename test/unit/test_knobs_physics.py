@@ -116,6 +116,26 @@ def test_commands_come_after_the_dead_time_and_the_set_point_says_what_was_told(
     assert robot.worlds[0].act[0] == 0.0
 
 
+def test_what_is_on_its_way_keeps_its_time_when_the_time_step_changes(robot: MujocoRobot) -> None:
+    robot.turn({"latency": 0.15})
+    robot.command(TURN, CYCLE)
+    robot.advance(0.05)
+    robot.turn({"time_step": 0.005})
+    seen = []
+    for _ in range(4):
+        robot.advance(0.05)
+        seen.append((robot.state().setpoint[0, 0], robot.worlds[0].act[0]))
+    assert np.array(seen) == pytest.approx(np.array([(0.1, 0.0), (0.1, 0.0), (0.1, 0.05), (0.1, 0.1)]), abs=1e-9)
+
+
+def test_heavier_links_turn_harder_too(robot: MujocoRobot) -> None:
+    physics, names = robot.physics, ("body_mass", "body_inertia", "body_subtreemass")
+    before = {name: getattr(physics, name).copy() for name in names}
+    robot.turn({"mass": 2.0})
+    for name in names:
+        assert getattr(physics, name) == pytest.approx(2 * before[name]), name
+
+
 def test_a_hold_stops_what_was_told_and_comes_after_the_dead_time_too(robot: MujocoRobot) -> None:
     robot.turn({"latency": 0.1})
     robot.command(TURN, CYCLE)
