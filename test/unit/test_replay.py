@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from stable_baselines3 import TD3
+from stable_baselines3 import PPO, TD3
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
@@ -26,6 +26,8 @@ from uniros_env_server.serving.journal import Journal
 from uniros_learner.replay import fill, trajectories, warm_start
 from uniros_learner.replay.command import run as replay
 from uniros_learner.replay.convert import load_buffer
+from uniros_learner.replay.offline import BagsFirst
+from uniros_learner.training import train_command
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.terminal import Terminal
 from uniros_msgs import wire
@@ -285,8 +287,27 @@ def test_a_model_learns_from_bags_alone(tmp_path):
     assert warm_start(model, tmp_path, updates=120, progress=told.append) == 100
     assert told == [50, 100, 120] and model._n_updates == 120
     assert any((one != other).any() for one, other in zip(before, model.actor.parameters(), strict=True))
-    model.learn(10)  # and goes on from there
-    assert model.replay_buffer.pos == 110
+    said = io.StringIO()
+    first = BagsFirst([tmp_path], 30, Terminal(said))
+    first.learn(model, 10, [], first=True)  # and goes on from there
+    assert said.getvalue() == "100 transitions from bags, 150 updates before the first step\n"
+    assert (model.replay_buffer.full, model.replay_buffer.pos) == (True, 10)
+    with pytest.raises(InvalidConfig, match="no bag"):
+        BagsFirst([tmp_path / "nowhere"], None, Terminal(said)).learn(model, 10, [], first=True)
+    with pytest.raises(InvalidConfig, match="PPO learns from its own steps"):
+        ppo = PPO("MlpPolicy", Count(), n_steps=8, batch_size=8, device="cpu")
+        BagsFirst([tmp_path], None, Terminal(said)).learn(ppo, 10, [], first=True)
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["--from-bag", "nowhere.bag"], "there is no bag or folder nowhere.bag"),
+    (["--from-bag", ".", "--resume", "run"], "leave out --from-bag"),
+    (["--from-bag", ".", "--env", "A-v0", "--env", "B-v0"], "in one environment"),
+])
+def test_bags_that_cannot_begin_a_run_are_refused_before_anything_starts(words, told):
+    options = train_command.parser().parse_args(words)
+    with pytest.raises(InvalidConfig, match=told):
+        train_command.bags_of(options, places=len(options.env_id or [1]))
 
 
 def record(folder, steps=43, **kwargs):
