@@ -77,7 +77,7 @@ def _distribution(axes: Axes, values: Sequence[float], label: str) -> None:
     axes.axvline(float(np.percentile(ordered, 95)), color="grey", linewidth=0.8, linestyle="--", label="95% are below")
     axes.set_xlabel(label)
     axes.set_ylim(0.0, 103.0)
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="upper left", frameon=False)
     _grid(axes)
 
 
