@@ -10,18 +10,19 @@ medians over the rounds. Every step of a batch counts as one step of each of its
 from __future__ import annotations
 
 import itertools
-import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
-import psutil
+from compare import Comparison, compare, show, turns
 from stable_baselines3.common.vec_env import SubprocVecEnv
+from start_up import private
 
 import uniros_learner as uniros
 from uniros_env_server import registration
@@ -29,7 +30,6 @@ from uniros_env_server import registration
 ENV_ID = "RX200ReachSim-v0"
 SIZES = (1, 4, 16, 64)
 ROUND = 0.5  # s, each side's turn
-WARM_UP = 0.3  # s
 ACTIONS = 50  # different ones, drawn beforehand
 
 Step = Callable[[Any], Any]
@@ -45,7 +45,7 @@ class Side:
 
     step: Step
     seconds: float  # from the call to the end of the first reset
-    megabytes: float  # of memory that processes started for it, or this one, now have to themselves
+    megabytes: float  # of memory that processes started for it have to themselves
 
 
 def started(size: int, stack: ExitStack) -> dict[str, Side]:
@@ -68,12 +68,6 @@ def side(make: Callable[[], Any], stack: ExitStack) -> Side:
     return Side(venv.step, seconds, private() - memory)
 
 
-def private() -> float:
-    """MB that this process and all it started do not share with others."""
-    me = psutil.Process()
-    return sum(process.memory_full_info().uss for process in (me, *me.children(recursive=True))) / 1e6
-
-
 def rate(step: Step, actions: np.ndarray, seconds: float) -> float:
     """Steps of single environments per second."""
     start = time.perf_counter()
@@ -84,39 +78,38 @@ def rate(step: Step, actions: np.ndarray, seconds: float) -> float:
     raise AssertionError("a cycle has no end")
 
 
-def measure(size: int, rounds: int) -> tuple[dict[str, Side], dict[str, list[float]]]:
-    """The sides, and the rates of each in each round."""
+OTHERS = ("in-process", "AsyncVectorEnv", "SubprocVecEnv")
+
+
+def of_size(size: int, rounds: int) -> Iterator[Comparison]:
+    """Ours over each of the others."""
     actions = np.random.default_rng(0).uniform(-1, 1, (ACTIONS, size, 5)).astype(np.float32)
     with ExitStack() as stack:
         sides = started(size, stack)
-        for each in sides.values():
-            rate(each.step, actions, WARM_UP)
-        rates: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(rounds):
-            for name, each in sides.items():
-                rates[name].append(rate(each.step, actions, ROUND))
-    return sides, rates
+        rates = turns({name: partial(rate, each.step, actions, ROUND) for name, each in sides.items()}, rounds)
+    for name in OTHERS:
+        yield compare(f"{size} arms", "steps/s", rates["uniros"], name, rates[name])
+    if size == SIZES[-1]:
+        mine = sides["uniros"]
+        for name in OTHERS[1:]:
+            theirs = sides[name]
+            yield compare(f"{size} arms, made and reset", "s", [mine.seconds], name, [theirs.seconds], more=False)
+            yield compare(f"{size} arms, memory of each", "MB", [mine.megabytes / size], name,
+                          [theirs.megabytes / size], more=False)
 
 
-def ratio(over: list[float], under: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(over, under, strict=True))
+def rows(rounds: int = 6) -> list[Comparison]:
+    """Of all sizes."""
+    registration.register()
+    return [row for size in SIZES for row in of_size(size, rounds)]
 
 
 def main(rounds: int = 6) -> dict[int, dict[str, float]]:
-    """Run, print the tables, and return for each size uniros's steps/s over those of the other sides."""
-    registration.register()
-    names = ("uniros", "in-process", "AsyncVectorEnv", "SubprocVecEnv")
-    found: dict[int, dict[str, float]] = {}
-    print(f"{ENV_ID}, steps/s" + "".join(f"{name:>16}" for name in names) + "   uniros over each")
-    for size in SIZES:
-        sides, rates = measure(size, rounds)
-        found[size] = {name: ratio(rates["uniros"], rates[name]) for name in names[1:]}
-        cells = "".join(f"{statistics.median(rates[name]):16,.0f}" for name in names)
-        print(f"N = {size:<21}{cells}   " + "  ".join(f"{each:.2f} x" for each in found[size].values()), flush=True)
-    for what, unit in (("seconds", "s until reset"), ("megabytes", "MB per environment")):
-        shares = [getattr(sides[name], what) / (SIZES[-1] if unit.startswith("MB") else 1) for name in names]
-        print(f"N = {SIZES[-1]}, {unit:<18}" + "".join(f"{share:16.2f}" for share in shares))
-    return found
+    """Run, print the table, and return for each size uniros's steps/s over those of the other sides."""
+    found = rows(rounds)
+    show(found)
+    sizes = {f"{size} arms": size for size in SIZES}
+    return {size: {row.than: row.ratio for row in found if row.what == what} for what, size in sizes.items()}
 
 
 if __name__ == "__main__":

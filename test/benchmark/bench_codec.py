@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from compare import Comparison, compare
 from gymnasium.spaces import Box
 
 from uniros_msgs import codec
@@ -59,6 +60,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
     return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
+
+
+def rows() -> list[Comparison]:
+    """A value's whole way, there and back, beside pickle and JSON, which do not check what they unpack."""
+    measured = {name: columns(value) for name, value in values().items()}
+    return [compare(f"{name}, there and back", "µs", [times["dumps"] + times["loads"]], other, [times[other.lower()]],
+                    more=False) for name, times in measured.items() for other in ("pickle", "JSON")]
 
 
 def columns(value: Any) -> dict[str, float]:

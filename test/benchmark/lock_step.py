@@ -6,12 +6,13 @@ process.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
+from functools import partial
 
 import gymnasium
 import numpy as np
+from compare import Comparison, compare, show, turns
 
 import uniros_learner as uniros
 from uniros_env_server import registration
@@ -31,24 +32,24 @@ def measure(env: gymnasium.Env, actions: np.ndarray) -> float:
     return len(actions) / (time.perf_counter() - start)
 
 
-def main(rounds: int = 10) -> dict[str, float]:
-    """Run, print the table, and return the ratio for others to use."""
+def rows(rounds: int = 10) -> list[Comparison]:
+    """Ours over the environment itself."""
     registration.register()
     actions = np.random.default_rng(0).uniform(-1, 1, (STEPS, 5)).astype(np.float32)
     here = gymnasium.make(ENV_ID, disable_env_checker=True)
-    rates: dict[str, list[float]] = {"in-process": [], "uniros": []}
     with uniros.make(ENV_ID) as there:
         for env in (here, there):
             env.reset(seed=0)
-            measure(env, actions)
-        for _ in range(rounds):
-            rates["in-process"].append(measure(here, actions))
-            rates["uniros"].append(measure(there, actions))
-    ratio = statistics.median(u / p for u, p in zip(rates["uniros"], rates["in-process"], strict=True))
-    for name, values in rates.items():
-        print(f"{ENV_ID} {name:<12}{statistics.median(values):>8.0f} steps/s")
-    print(f"through GymProxy and ROS: {ratio:.2f} x in-process")
-    return {"uniros / in-process": ratio}
+        envs = {"in-process": here, "uniros": there}
+        found = turns({name: partial(measure, env, actions) for name, env in envs.items()}, rounds)
+    return [compare(f"{ENV_ID}, one arm in lock-step", "steps/s", found["uniros"], "in-process", found["in-process"])]
+
+
+def main(rounds: int = 10) -> dict[str, float]:
+    """Run, print the table, and return the ratio for others to use."""
+    found = rows(rounds)
+    show(found)
+    return {"uniros / in-process": found[0].ratio}
 
 
 if __name__ == "__main__":

@@ -12,16 +12,18 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import gymnasium
 import numpy as np
+from compare import Comparison, compare, turns
 
 import uniros_learner as uniros
 from uniros_bringup.graph import Graph
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "support"))
-from live import record, serve  # noqa: E402
+from live import record, serve
 
 ENV_ID = "RX200ReachSim-v0"
 STEPS = 500  # per round
@@ -38,31 +40,40 @@ def measure(env: gymnasium.Env, actions: np.ndarray) -> float:
     return len(actions) / (time.perf_counter() - start)
 
 
-def main(rounds: int = 15) -> dict[str, float]:
-    """Run, print the table, and return the ratio for others to use."""
+def rates_of(rounds: int) -> tuple[dict[str, list[float]], float]:
+    """Steps/s of both in each round, and the bytes on the disk per transition."""
     actions = np.random.default_rng(0).uniform(-1, 1, (STEPS, 5)).astype(np.float32)
-    rates: dict[str, list[float]] = {"not recorded": [], "recorded": []}
     with ExitStack() as stack:
-        envs = []
-        for name in rates:
+        envs = {}
+        for name in ("not recorded", "recorded"):
             graph = stack.enter_context(Graph())
             serve(graph, ENV_ID, "/rx200")
             if name == "recorded":
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 record(graph, folder)
-            envs.append(stack.enter_context(uniros.connect(graph.master.uri, "/rx200")))
+            envs[name] = stack.enter_context(uniros.connect(graph.master.uri, "/rx200"))
         time.sleep(1.0)  # until the recorder hears the server
-        for env in envs:
+        for env in envs.values():
             env.reset(seed=0)
-            measure(env, actions)
-        for number in range(rounds):
-            for name, env in list(zip(rates, envs, strict=True))[:: 1 if number % 2 else -1]:
-                rates[name].append(measure(env, actions))
+        rates = turns({name: partial(measure, env, actions) for name, env in envs.items()}, rounds)
         size = sum(path.stat().st_size for path in folder.iterdir())
-    ratio = statistics.median(r / n for n, r in zip(*rates.values(), strict=True))
+    return rates, size / (rounds + 1) / STEPS
+
+
+def rows(rounds: int = 10) -> list[Comparison]:
+    """Recorded beside not recorded."""
+    rates, _ = rates_of(rounds)
+    return [compare("lock-step while every transition is recorded", "steps/s", rates["recorded"], "not recorded",
+                    rates["not recorded"])]
+
+
+def main(rounds: int = 15) -> dict[str, float]:
+    """Run, print the table, and return the ratio for others to use."""
+    rates, size = rates_of(rounds)
+    ratio = statistics.median(r / n for r, n in zip(rates["recorded"], rates["not recorded"], strict=True))
     for name, values in rates.items():
         print(f"{ENV_ID} {name:<14}{statistics.median(values):>8.0f} steps/s")
-    print(f"recorded: {ratio:.3f} x as fast, {size / (rounds + 1) / STEPS:.0f} bytes per transition on the disk")
+    print(f"recorded: {ratio:.3f} x as fast, {size:.0f} bytes per transition on the disk")
     return {"recorded / not recorded": ratio}
 
 

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import gymnasium
+from compare import Comparison, compare, turns
 
 import uniros_learner as uniros
 from uniros_env_server import registration
@@ -49,22 +50,28 @@ def roll(env: uniros.RosEnv, policy: Policy) -> float:
     return STEPS / (time.perf_counter() - start)
 
 
-def main(rounds: int = 8) -> dict[str, float]:
-    """Run, print the table, and return the ratios for others to use."""
+def rates_of(rounds: int) -> dict[str, list[float]]:
+    """Steps/s of each side in each round."""
     registration.register()
     here = gymnasium.make(ENV_ID, disable_env_checker=True)
     policy = drawn(here.observation_space, here.action_space, widths=WIDTHS)
     with uniros.make(ENV_ID) as there:
-        sides = {"in-process loop": lambda: loop(here, policy), "rollout": lambda: roll(there, policy),
-                 "step actions": lambda: loop(there, policy)}
         for env in (here, there):
             env.reset(seed=0)
-        for side in sides.values():
-            side()
-        rates: dict[str, list[float]] = {name: [] for name in sides}
-        for _ in range(rounds):
-            for name, side in sides.items():
-                rates[name].append(side())
+        return turns({"in-process loop": lambda: loop(here, policy), "rollout": lambda: roll(there, policy),
+                      "step actions": lambda: loop(there, policy)}, rounds)
+
+
+def rows(rounds: int = 8) -> list[Comparison]:
+    """Rollouts beside both ways to loop."""
+    rates = rates_of(rounds)
+    return [compare("rollout of a policy of two layers of 64", "steps/s", rates["rollout"], name, rates[name])
+            for name in ("in-process loop", "step actions")]
+
+
+def main(rounds: int = 8) -> dict[str, float]:
+    """Run, print the table, and return the ratios for others to use."""
+    rates = rates_of(rounds)
     ratios = {name: statistics.median(rate / base for rate, base in zip(values, rates["in-process loop"], strict=True))
               for name, values in rates.items()}
     print(f"{ENV_ID}, a policy of {WIDTHS}" + " " * 8 + "steps/s    x in-process")

@@ -2,9 +2,10 @@
 
     .venv/bin/python test/benchmark/step_round_trip.py [rounds]
 
-All three carry an action of 5 float32 to another process and 28 float32, a reward, two flags and a small info dict
-back. Ours does everything an env server promises on the way: lease, exactly once, validation, typed errors. The three
-take turns in short rounds, so a machine that slows down slows all of them down.
+All carry an action of 5 float32 to another process and 28 float32, a reward, two flags and a small info dict back.
+Ours does everything an env server promises on the way: lease, exactly once, validation, typed errors, the stamp of
+every step on ROS topics. "in this process" is the same without a worker process: rospy lives where the learner does.
+The floor is what would be left without ROS: the same bytes, rules and messages over one bare TCP connection.
 """
 
 from __future__ import annotations
@@ -12,21 +13,25 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import socket
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
+from compare import Comparison, compare, show, turns
 
 from uniros_bringup.graph import Graph
 from uniros_bringup.xmlrpc import call
 
 HERE = Path(__file__).parent
-STEPS = {"pipe": 2000, "uniros": 2000, "stock": 25}  # per round
+STEPS = {"pipe": 500, "floor": 500, "uniros": 500, "in this process": 500, "stock": 10}  # per round
+PATIENCE = 1.0  # s after which a goal of a stock client counts as lost
 
 
 class Echo(gymnasium.Env):
@@ -45,12 +50,31 @@ class Echo(gymnasium.Env):
         return observation, -0.5, False, False, {"is_success": False, "distance": 0.25}
 
 
+# --- servers ----------------------------------------------------------------------------------------------------------
+
+
 def pipe_server(connection: Any, other_end: Any) -> None:
     other_end.close()  # else it would never see the end
     env = Echo()
     with contextlib.suppress(EOFError):
         while True:
             connection.send(env.step(connection.recv()))
+
+
+def floor_server(listener: socket.socket) -> None:
+    from uniros_env_server.serving.lease import Lease
+    from uniros_env_server.serving.session import Session
+    from uniros_msgs import codec, wire
+    from uniros_msgs.msg import ResetGoal
+
+    connection = listener.accept()[0]
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    session = Session(Echo(), Lease())
+    session.reset(ResetGoal("", 1, [0], codec.encode(None)))
+    while buffer := connection.recv(1 << 16):
+        envelope = wire.open_goal(buffer)
+        answer = session.step(buffer, envelope.body)
+        connection.sendall(wire.wrap_result(envelope, answer.status, answer.text, time.time(), answer.body))
 
 
 def stock_server() -> None:
@@ -81,9 +105,18 @@ def stock_server() -> None:
     rospy.spin()
 
 
-def pipe_client() -> Callable[[Any], Any]:
+# --- clients ----------------------------------------------------------------------------------------------------------
+
+Step = Callable[[Any], Any]
+
+
+def forked(target: Callable[..., None], *arguments: Any) -> None:
+    multiprocessing.get_context("fork").Process(target=target, args=arguments, daemon=True).start()
+
+
+def pipe_client() -> Step:
     ours, theirs = multiprocessing.Pipe()
-    multiprocessing.get_context("fork").Process(target=pipe_server, args=(theirs, ours), daemon=True).start()
+    forked(pipe_server, theirs, ours)
     theirs.close()
 
     def step(action: Any) -> Any:
@@ -93,17 +126,44 @@ def pipe_client() -> Callable[[Any], Any]:
     return step
 
 
-def uniros_client(master_uri: str) -> Callable[[Any], Any]:
+def floor_client() -> Step:
+    from uniros_msgs import wire
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    forked(floor_server, listener)
+    connection = socket.create_connection(listener.getsockname())
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def step(action: Any) -> Any:
+        goal = wire.pack_step_goal("", 0, 0, action)
+        connection.sendall(wire.wrap_goal(b"/benchmark-1", time.time(), goal))
+        buffer = connection.recv(1 << 16)
+        reply = wire.unpack_step_reply(buffer, wire.open_result(buffer).body)
+        return reply.observation, reply.reward, reply.terminated, reply.truncated, reply.info
+
+    return step
+
+
+def direct_client() -> Step:
     from uniros_learner.env import RosEnv
     from uniros_learner.roslink import RosLink
 
-    env = RosEnv(RosLink("/echo", "benchmark"))
+    env = RosEnv(RosLink("/direct", "benchmark"))
     env.reset(seed=0)
     return env.step
 
 
-def stock_client() -> Callable[[Any], Any]:
+def worker_client(master_uri: str) -> Step:
+    import uniros_learner as uniros
+
+    env = uniros.connect(master_uri, "/worker")
+    env.reset(seed=0)
+    return env.step
+
+
+def stock_client() -> Step:
     import actionlib
+    import rospy
 
     from uniros_msgs import codec
     from uniros_msgs.msg import StepAction, StepGoal
@@ -112,8 +172,10 @@ def stock_client() -> Callable[[Any], Any]:
     client.wait_for_server()
 
     def step(action: Any) -> Any:
-        client.send_goal_and_wait(StepGoal(action=codec.encode(action)))
+        client.send_goal_and_wait(StepGoal(action=codec.encode(action)), rospy.Duration(PATIENCE))
         result = client.get_result()
+        if result is None:  # its own race: it lost track of the goal, and would wait for ever
+            return None
         return (
             codec.decode(result.observation),
             result.reward[0],
@@ -125,22 +187,28 @@ def stock_client() -> Callable[[Any], Any]:
     return step
 
 
-def measure(step: Callable[[Any], Any], steps: int) -> float:
-    """Mean seconds per step."""
+# --- measuring --------------------------------------------------------------------------------------------------------
+
+
+def measure(step: Step, steps: int) -> np.ndarray:
+    """Seconds of each step that was answered."""
     action = np.linspace(-1, 1, 5, dtype=np.float32)
-    start = time.perf_counter()
+    times = []
     for _ in range(steps):
-        observation = step(action)[0]
-    elapsed = time.perf_counter() - start
-    assert observation[4] == 1.0
-    return elapsed / steps
+        start = time.perf_counter()
+        answer = step(action)
+        if answer is not None:
+            times.append(time.perf_counter() - start)
+            assert answer[0][4] == 1.0
+    return np.array(times)
 
 
 def start_servers(graph: Graph) -> None:
     environment = {"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
-    call(graph.master.uri, "setParam", "/echo/env_server/env_id", f"{Path(__file__).stem}:Echo")
-    ours = [sys.executable, "-m", "uniros_env_server", "__name:=env_server", "__ns:=/echo"]
-    graph.node(ours, "env_server", lambda: registered(graph, "/echo/env/describe"), env=environment)
+    for place in ("direct", "worker"):
+        call(graph.master.uri, "setParam", f"/{place}/env_server/env_id", f"{Path(__file__).stem}:Echo")
+        ours = [sys.executable, "-m", "uniros_env_server", "__name:=env_server", f"__ns:=/{place}"]
+        graph.node(ours, f"{place} env_server", partial(registered, graph, f"/{place}/env/describe"), env=environment)
     graph.node([sys.executable, __file__, "--stock-server"], "stock_server")
 
 
@@ -148,34 +216,54 @@ def registered(graph: Graph, service: str) -> bool:
     return any(name == service for name, _ in call(graph.master.uri, "getSystemState")[2])
 
 
-def main(rounds: int = 20) -> dict[str, float]:
-    """Run, print the table, and return the ratios for others to use."""
-    pipe = pipe_client()  # forks: before there are threads
+def rounds_of(rounds: int) -> dict[str, list[np.ndarray]]:
+    """Seconds of each step, of each side in each round."""
+    steps = {"pipe": pipe_client(), "floor": floor_client()}  # they fork: before there are threads
     with Graph() as graph:
         os.environ.update(graph.master.env())
         start_servers(graph)
-        steps = {"pipe": pipe, "uniros": uniros_client(graph.master.uri), "stock": stock_client()}
-        for name, step in steps.items():
-            measure(step, STEPS[name])
-        times = {name: [] for name in steps}
-        for _ in range(rounds):
-            for name, step in steps.items():
-                times[name].append(measure(step, STEPS[name]))
-    return report(times)
+        steps |= {"uniros": worker_client(graph.master.uri), "in this process": direct_client(),
+                  "stock": stock_client()}
+        return turns({name: partial(measure, step, STEPS[name]) for name, step in steps.items()}, rounds)
 
 
-def report(times: dict[str, list[float]]) -> dict[str, float]:
-    print(f"{'step round trip':<18}{'mean':>10}{'median':>10}{'x pipe':>10}")
-    for name, values in times.items():
-        ratio = statistics.median(v / p for v, p in zip(values, times["pipe"]))
-        print(
-            f"{name:<18}{statistics.mean(values) * 1e3:>7.3f} ms"
-            f"{statistics.median(values) * 1e3:>7.3f} ms{ratio:>10.2f}"
-        )
-    over_pipe = statistics.median(u / p for u, p in zip(times["uniros"], times["pipe"]))
-    under_stock = statistics.mean(times["stock"]) / statistics.mean(times["uniros"])
-    print(f"uniros is {over_pipe:.2f} x the bare pipe, and {under_stock:.0f} x faster than stock actionlib (means)")
-    return {"uniros / pipe": over_pipe, "stock / uniros": under_stock}
+def rows(rounds: int = 20) -> list[Comparison]:
+    """Ours over each of the others."""
+    return compared(rounds_of(rounds))
+
+
+def compared(found: dict[str, list[np.ndarray]]) -> list[Comparison]:
+    """Medians and tails of the times in each round."""
+    def row(what: str, percent: float, than: str, ours: str = "uniros") -> Comparison:
+        mine, others = ([float(np.percentile(times, percent)) * 1e3 for times in found[side]] for side in (ours, than))
+        return compare(what, "ms", mine, NAMES[than], others, more=False)
+
+    return [
+        row("a step there and back, p50", 50, "pipe"),
+        row("a step there and back, p99", 99, "pipe"),
+        row("the same without a worker process, p50", 50, "pipe", ours="in this process"),
+        row("the same without a worker process, p99", 99, "pipe", ours="in this process"),
+        row("the same without a worker process, p50", 50, "floor", ours="in this process"),
+        row("a step there and back, p50", 50, "stock"),
+        row("a step there and back, p99", 99, "stock"),
+    ]
+
+
+NAMES = {"pipe": "multiprocessing pipe", "floor": "bare TCP, our messages and rules", "stock": "stock actionlib"}
+
+
+def main(rounds: int = 20) -> dict[str, float]:
+    """Run, print the tables, and return the ratios for others to use: of the means of each round."""
+    found = rounds_of(rounds)
+    show(compared(found))
+    means = {name: [float(times.mean()) for times in values] for name, values in found.items()}
+    lost = sum(STEPS["stock"] - len(times) for times in found["stock"])
+    print(f"goals that the stock client lost track of: {lost} of {STEPS['stock'] * rounds}")
+    direct, stock = means["in this process"], means["stock"]
+    return {
+        "uniros / pipe": statistics.median(u / p for u, p in zip(direct, means["pipe"], strict=True)),
+        "stock / uniros": statistics.mean(stock) / statistics.mean(direct),
+    }
 
 
 if __name__ == "__main__":

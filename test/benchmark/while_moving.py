@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from compare import Comparison, compare
 from stable_baselines3 import TD3
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -115,6 +116,18 @@ def measure(env_id: str = "RX200ReachSim-v0", rounds: int = 5, width: int = 64, 
             callback = Rounds(work, rounds)
             model.learn(10**9, callback)
     return callback.found
+
+
+def rows(rounds: int = 5) -> list[Comparison]:
+    """Updates beside what the CPU could do in the idle time, and reaction times beside those without training."""
+    found = measure(rounds=rounds)
+    possible = [done / share for done, share in zip(found.per_step, found.share, strict=True)]
+    updates = compare("updates per step of 0.1 s, while the arm moves", "", found.per_step, "all the idle time holds",
+                      possible)
+    reactions = [compare(f"action's reaction time while training, p{percent}", "ms", [found.reaction(True, percent)],
+                         "the same without training", [found.reaction(False, percent)], more=False)
+                 for percent in (50, 99)]
+    return [updates, *reactions]
 
 
 def main(env_id: str = "RX200ReachSim-v0", rounds: int = 5, *sizes: int) -> Found:
