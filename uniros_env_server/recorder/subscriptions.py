@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from typing import Any
 
 import rosgraph
@@ -18,6 +19,7 @@ from uniros_msgs.transitions import head
 
 log = logging.getLogger("rosout")
 KINDS = {kind._type: kind for kind in (TransitionBatch, Description)}
+PATIENCE = 8  # looks
 TOPICS = {"env/transitions": TransitionBatch, "env/description": Description}  # of an env server, in its namespace
 
 
@@ -30,6 +32,7 @@ class Subscriptions:
         self._intake, self._tally = intake, tally
         self._inlets: dict[str, Inlet] = {}
         self._heard: set[str] = set()  # topics that somebody publishes
+        self._silent: Counter[str] = Counter()  # looks in a row at which a topic had a publisher, but not for us
         self.master_seen = time.monotonic()
         for namespace in namespaces:
             for name, kind in TOPICS.items():
@@ -47,8 +50,18 @@ class Subscriptions:
             return
         self.master_seen = time.monotonic()
         for topic, kind in topics:
-            if self._all and kind in KINDS and topic not in self._inlets:
-                self._listen(topic, KINDS[kind])
+            if kind in KINDS and (self._all or topic in self._inlets):
+                self._keep_listening(topic, KINDS[kind])
+
+    def _keep_listening(self, topic: str, kind: Any) -> None:
+        """Begin to listen; begin anew where a connection was lost, which rospy leaves at that."""
+        self._silent[topic] = 0 if topic in self._heard else self._silent[topic] + 1
+        if topic not in self._inlets:
+            self._listen(topic, kind)
+        elif self._silent[topic] > PATIENCE:
+            self._silent[topic] = 0
+            self._inlets[topic].close()
+            self._listen(topic, kind)
 
     def publishers(self) -> int:
         """Env servers that we hear."""
