@@ -17,6 +17,7 @@ from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
+from uniros_env_server import registration
 from uniros_env_server.recorder.intake import Message
 from uniros_env_server.recorder.settings import Settings
 from uniros_env_server.recorder.tally import Tally
@@ -96,10 +97,10 @@ class Tape:
         observation, info = self.env.reset()
         self.journal.begin(self.episode, [self.episode], None, observation, info, wire.Stamps())
 
-    def steps(self, count):
+    def steps(self, count, size=1, bound=2.0):
         """The actions taken."""
-        shape = (self.num, 1) if self.num else (1,)
-        actions = self.rng.uniform(-2, 2, (count, *shape)).astype(np.float32)
+        shape = (self.num, size) if self.num else (size,)
+        actions = self.rng.uniform(-bound, bound, (count, *shape)).astype(np.float32)
         for action in actions:
             observation, reward, terminated, truncated, info = self.env.step(action)
             self.journal.add(action, observation, reward, terminated, truncated, info, wire.Stamps())
@@ -227,6 +228,28 @@ def test_a_batch_of_environments_comes_back_row_by_row(tmp_path, mode, goal):
     observed = buffer.observations["observation"] if goal else buffer.observations
     after = buffer.next_observations["observation"] if goal else buffer.next_observations
     assert (after[: buffer.pos, :, 1] - observed[: buffer.pos, :, 1] == 1).all()
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode)[:2])
+@pytest.mark.parametrize("env_id", ["RX200ReachSim-v0", "RX200ReachGoalSim-v0"])
+def test_arms_of_a_batch_come_back_with_the_observation_each_reward_is_for(tmp_path, mode, env_id):
+    registration.register()
+    arms = gymnasium.make_vec(env_id, 3, autoreset_mode=mode, tolerance=0.08, reward_type="dense", max_episode_steps=40)
+    tape = Tape(arms, tmp_path)
+    tape.rng = np.random.default_rng(5)
+    tape.reset()
+    tape.steps(120, size=5, bound=1.0)
+    tape.end()
+    found = list(trajectories(tmp_path))
+    ends = [(each.terminated[-1], each.truncated[-1]) for each in found if each.whole]
+    assert (True, False) in ends and (False, True) in ends
+    for each in found:
+        table = each.parts_of_observation()
+        np.testing.assert_allclose(each.reward, -table["distance"][1:], atol=1e-6)
+        assert each.success == bool(each.terminated[-1]) == bool(table["distance"][-1] <= 0.08)
+        assert (table["distance"][1:-1] > 0.08).all()
+        if each.begun:
+            np.testing.assert_allclose([table[f"tool_{axis}"][0] for axis in "xyz"], [0.2, 0.0, 0.22], atol=0.02)
 
 
 def test_failed_episodes_are_left_out_and_gaps_told(tmp_path):
