@@ -7,16 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pytest
+from joint_training import Training, consistent, grows
 from live import wait_until
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
@@ -27,11 +25,13 @@ from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.joint.command import open_all
 from uniros_learner.training.joint.loop import End
 from uniros_learner.training.joint.run import JointRun
-from uniros_learner.training.run_folder import CONTENTS, create
+from uniros_learner.training.run_folder import create
 from uniros_learner.training.target import Target
 from uniros_learner.training.terminal import Terminal
 
 TRAIN = Path(__file__).resolve().parents[2] / "uniros_learner" / "nodes" / "train"
+LEFT = {"policy.safetensors", "model.zip", "config.yaml", "learning_curve.png", "metrics.csv", "evaluation.csv",
+        "tensorboard", "summary.txt"}
 TINY = {"hyperparameters": {"net_arch": [8], "learning_starts": 50, "batch_size": 16, "buffer_size": 20_000},
         "early_stop": {"window": 0}, "evaluation": {"episodes": 2}}
 
@@ -40,69 +40,10 @@ def config_of(**joint: Any) -> configs.TrainingConfig:
     return configs.of({"algorithm": "td3", "steps": 50_000, **TINY, "joint": {"enough": 20, **joint}})
 
 
-class Training:
-    """A run whose training goes on in a thread. At the end of the block it is stopped, and has raised nothing."""
-
-    def __init__(self, config: configs.TrainingConfig, places: list[Target], folder: Path):
-        self._said, self._ending, self._failed = StringIO(), threading.Event(), list[BaseException]()
-        self.run = JointRun(config, open_all(places), create(folder), Terminal(self._said), self._ending.is_set)
-        self._thread = threading.Thread(target=self._train)
-
-    @property
-    def said(self) -> str:
-        return self._said.getvalue()
-
-    def stop(self) -> float:
-        """Seconds that it takes."""
-        start = time.monotonic()
-        self._ending.set()
-        self._thread.join(20.0)
-        assert not self._thread.is_alive()
-        return time.monotonic() - start
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            self.stop()
-        finally:
-            self.run.close()
-        if self._failed and kind is None:
-            raise self._failed[0]
-
-    def _train(self) -> None:
-        try:
-            self.run.train()
-        except BaseException as error:  # noqa: BLE001 - raised above
-            self._failed.append(error)
-
-
-def consistent(run: JointRun) -> None:
-    """What was counted, logged, kept and updated with are the same transitions: those of whole episodes."""
-    replay: Any = run.model.replay_buffer
-    rows = list(csv.DictReader(run.folder.metrics.open()))
-    for domain, part in zip(run.domains, replay.parts, strict=True):
-        lengths = [int(row["length"]) for row in rows if row["domain"] == domain.name]
-        assert len(lengths) == len(domain.episodes)
-        assert sum(lengths) == domain.learnt == part.size()
-        assert np.flatnonzero(part.dones[: part.size()]).tolist() == (np.cumsum(lengths) - 1).tolist()
-        assert domain.made == domain.learnt + domain.dropped
-    assert run.steps == sum(domain.learnt for domain in run.domains)
-
-
-def grows(run: JointRun, number: int, by: int = 1) -> Callable[[], bool]:
-    """Whether a domain has had so many more episodes than now."""
-    domain = run.domains[number]
-    before = len(domain.episodes)
-    return lambda: len(domain.episodes) >= before + by
-
-
 def test_a_domain_that_is_killed_comes_back_and_each_transition_has_its_env_servers_reward(tmp_path: Path) -> None:
     kinds: list[dict[str, Any]] = [{"tolerance": 0.1}, {"tolerance": 0.05, "reward_type": "shaped"}]
     places = [Target("RX200ReachGoalSim-v0", kind) for kind in kinds]
-    with Training(config_of(shares=[0.5, 0.5], publish=0.05), places, tmp_path / "run") as training:
+    with Training(config_of(shares=[0.5, 0.5], publish=0.05), open_all(places), tmp_path / "run") as training:
         run = training.run
         first, second = run.domains
         wait_until(lambda: first.episodes and second.episodes and run.updates > 100, 20.0)
@@ -145,7 +86,7 @@ def refused(part: HerReplayBuffer, observation: np.ndarray) -> str:
 
 def test_real_time_does_not_slow_the_simulation_down_and_gets_each_policy_at_once(tmp_path: Path) -> None:
     places = [Target("RX200ReachSim-v0"), Target("RX200ReachSim-v0", {"real_time": True})]
-    with Training(config_of(publish=0.1), places, tmp_path / "run") as training:
+    with Training(config_of(publish=0.1), open_all(places), tmp_path / "run") as training:
         run = training.run
         simulated, timed = run.domains
         wait_until(lambda: timed.made >= 20, 20.0)
@@ -164,8 +105,7 @@ def test_the_command_takes_turns_in_the_plain_loop_and_leaves_a_whole_run_folder
          "RX200ReachSim-v0", "--run-dir", tmp_path / "run", *[word for each in changes for word in ("--set", each)]],
         capture_output=True, text=True, timeout=40, check=False)
     assert run.returncode == 0, run.stderr
-    left = {path.name for path in (tmp_path / "run").iterdir()}
-    assert left >= {*CONTENTS, "summary.txt"} - {"checkpoint.safetensors"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} >= LEFT
     assert "SAC on RX200ReachSim-v0 and RX200ReachSim-v0, seed 0: out of time" in run.stdout
     learnt = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert learnt

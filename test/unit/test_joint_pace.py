@@ -6,18 +6,18 @@ import threading
 import time
 
 from uniros_learner.training.joint.board import Board
-from uniros_learner.training.joint.pace import AHEAD, Pace
+from uniros_learner.training.joint.pace import AHEAD, STILL_WAITS, Pace
 from uniros_learner.training.joint.plan import JointPlan
 
 
 def test_a_simulation_is_ahead_of_the_updates_by_no_more_than_a_few_steps() -> None:
     pace = Pace(JointPlan(), learning_starts=300, updates_per_step=lambda: 1.0)
     pace.note_steps(300 + AHEAD - 1, lock_step=True)
-    assert pace.simulation_may_go_on()
+    assert pace.simulation_may_go_on(0)
     pace.note_steps(1, lock_step=True)
-    assert not pace.simulation_may_go_on()
+    assert not pace.simulation_may_go_on(0)
     pace.note_updates(10)
-    assert pace.simulation_may_go_on()
+    assert pace.simulation_may_go_on(0)
 
 
 def test_more_updates_per_step_slow_simulations_down_at_once() -> None:
@@ -25,15 +25,29 @@ def test_more_updates_per_step_slow_simulations_down_at_once() -> None:
     pace = Pace(JointPlan(), learning_starts=0, updates_per_step=lambda: ratio[0])
     pace.note_updates(1000)
     pace.note_steps(1000, lock_step=True)
-    assert pace.simulation_may_go_on()
+    assert pace.simulation_may_go_on(0)
     ratio[0] = 4.0
-    assert not pace.simulation_may_go_on()
+    assert not pace.simulation_may_go_on(0)
 
 
 def test_what_arms_do_does_not_hold_simulations_up() -> None:
     pace = Pace(JointPlan(), learning_starts=0, updates_per_step=lambda: 1.0)
     pace.note_steps(10_000, lock_step=False)
-    assert pace.simulation_may_go_on()
+    assert pace.simulation_may_go_on(0)
+
+
+def test_simulations_take_turns_unless_one_no_longer_asks() -> None:
+    pace = Pace(JointPlan(), learning_starts=10_000, updates_per_step=lambda: 1.0)
+    assert pace.simulation_may_go_on(0)
+    assert pace.simulation_may_go_on(1)
+    assert pace.simulation_may_go_on(0)
+    pace.note_steps(10_000 + AHEAD, lock_step=True)
+    assert not pace.simulation_may_go_on(1)
+    assert not pace.simulation_may_go_on(0)
+    pace.note_updates(10)
+    assert not pace.simulation_may_go_on(0)  # it is the other's turn
+    time.sleep(STILL_WAITS + 0.05)
+    assert pace.simulation_may_go_on(0)
 
 
 def test_updates_wait_for_experience() -> None:

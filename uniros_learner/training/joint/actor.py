@@ -21,10 +21,11 @@ from uniros_learner.training.joint.domain import Doing, Domain
 from uniros_learner.training.joint.exam import Exam, examine
 from uniros_learner.training.joint.experience import Assembly, Experience
 from uniros_learner.training.joint.pace import AHEAD, Pace
-from uniros_msgs.errors import InvalidPolicy, ResetNeeded, UnirosError
+from uniros_msgs.errors import Cancelled, InvalidPolicy, ResetNeeded, UnirosError
 from uniros_msgs.exploration import Exploration
 
 POLL = 0.05  # s between two looks at whether to go on
+FAR_AHEAD = 4 * AHEAD  # steps after which a simulation's rollout is cut short
 Inbox = queue.SimpleQueue[tuple[Domain, Experience]]
 
 
@@ -82,12 +83,15 @@ class Actor:
             except InvalidPolicy as error:
                 self.error = error
                 break
+            except Cancelled:  # by ourselves, or by somebody who wants the arm to hold now
+                self._drop()
             except UnirosError as error:
                 if not self._ending.is_set():  # then it has been cancelled
                     self._broken(error)
             except Exception as error:  # noqa: BLE001 - the learner raises it
                 self.error = error
                 break
+        self._drop()
         self.domain.doing = Doing.DONE
 
     def _go_on(self) -> None:
@@ -109,7 +113,9 @@ class Actor:
     def _may_act(self) -> bool:
         if self._spent():
             return False
-        return self._pace.simulation_may_go_on() if self.domain.lock_step else self._pace.arms_may_move
+        if self.domain.lock_step:
+            return self._pace.simulation_may_go_on(self.domain.number)
+        return self._pace.arms_may_move
 
     def _why_not(self) -> Doing:
         if self._spent():
@@ -121,7 +127,7 @@ class Actor:
 
     def _act(self) -> None:
         """A rollout: some episodes in lock-step, one in real time."""
-        posted = self._board.newest
+        posted, begun = self._board.newest, self.domain.made
         with self.domain.env.rollout(posted.policy, episodes=self._few(), seed=self._seed(),
                                      exploration=self._explored()) as rollout, self._known(rollout, posted):
             for batch in rollout:
@@ -129,14 +135,14 @@ class Actor:
                 if whole := self._assembly.add(batch):
                     self._inbox.put((self.domain, whole))
                     self._pace.note_steps(whole.length, self.domain.lock_step)
-                self.domain.dropped = self._assembly.dropped
-                if self._spent():
+                if self._spent() or (self.domain.lock_step and self.domain.made > begun + FAR_AHEAD):
                     rollout.cancel()
+        self._drop()
 
     def _few(self) -> int:
-        """Episodes that make about as many steps as a simulation may be ahead; one where each takes seconds."""
-        length = self.domain.running().mean_length
-        return max(1, int(AHEAD / length)) if length and self.domain.lock_step else 1
+        """Episodes that should make no more steps than a simulation may be ahead; one where each takes seconds."""
+        longest = max((episode.length for episode in self.domain.recent.copy()), default=AHEAD)
+        return max(1, AHEAD // longest) if self.domain.lock_step else 1
 
     def _be_examined(self, exam: Exam) -> None:
         number = self.domain.number
@@ -164,9 +170,13 @@ class Actor:
     def _draw(self) -> int:
         return int(self._seeds.spawn(1)[0].generate_state(1)[0])
 
-    def _broken(self, error: UnirosError) -> None:
+    def _drop(self) -> None:
+        """No more comes of an episode that has begun."""
         self._assembly.drop()
         self.domain.dropped = self._assembly.dropped
+
+    def _broken(self, error: UnirosError) -> None:
+        self._drop()
         self._seed_due = True
         self.domain.member.fail(error)
 

@@ -6,12 +6,15 @@ updates need, and fill the buffer with what a policy of long ago did.
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable
 
 from uniros_learner.training.joint.plan import JointPlan
 
-AHEAD = 50  # steps by which a simulation may be ahead of the updates
+AHEAD = 50  # steps by which simulations may be ahead of the updates
+STILL_WAITS = 0.5  # s after which a simulation that has not asked again is taken to be down, or busy
 
 
 class Pace:
@@ -26,6 +29,9 @@ class Pace:
         self.simulated = 0  # of them in lock-step
         self.updates = 0
         self.arms_may_move = False  # whether the simulations' head start is over
+        self._turns = itertools.count(1)
+        self._last: dict[int, int] = {}  # turn of each simulation
+        self._asked: dict[int, float] = {}  # s, monotonic, when a simulation that waits has asked last
 
     def note_steps(self, count: int, lock_step: bool) -> None:
         """A whole episode has come."""
@@ -40,9 +46,18 @@ class Pace:
             self.updates += count
             self._changed.notify_all()
 
-    def simulation_may_go_on(self) -> bool:
-        """Whether a lock-step environment may make some more steps."""
-        return self.simulated < self._starts + AHEAD + self.updates / self._ratio()
+    def simulation_may_go_on(self, number: int) -> bool:
+        """Whether a lock-step environment may make some more steps; those that ask take turns."""
+        with self._changed:
+            now = time.monotonic()
+            self._asked[number] = now
+            waiting = [other for other, when in self._asked.items() if now - when < STILL_WAITS]
+            due = min(waiting, key=lambda other: self._last.get(other, 0))
+            if due != number or self.simulated >= self._starts + AHEAD + self.updates / self._ratio():
+                return False
+            self._last[number] = next(self._turns)
+            del self._asked[number]
+            return True
 
     def updates_due(self) -> int:
         """Updates that may be made with the experience there is."""
