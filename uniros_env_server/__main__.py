@@ -6,6 +6,8 @@ Private parameters:
   ~env_args_encoded    the same, written by uniros_learner.make, which sends arrays, tuples and None exactly
   ~num_envs            so many of them as one batch, a gymnasium.vector.VectorEnv; 0 (default): one, as a gymnasium.Env
   ~autoreset_mode      of a batch: NextStep (default, as gymnasium has it), SameStep (as Stable-Baselines3 wants it)
+  ~realtime_priority   of an environment in real time (SCHED_FIFO, 1 to 99; default 5), where the system permits it;
+                       0: as any process
   ~check_observations  refuse observations that do not fit their space (default false: what is served passes as it is)
 """
 
@@ -19,11 +21,13 @@ from typing import Any
 import rospy
 
 from uniros_env_server.driver.logs import Lines
+from uniros_env_server.driver.realtime import elevate
 from uniros_env_server.serving.load import load, load_batch
 from uniros_env_server.serving.server import EnvServer
 from uniros_msgs import codec
 from uniros_msgs.errors import StartFailed, UnirosError
 
+PRIORITY = 5  # of the threads of an environment in real time; the driver's have 10
 SWITCH_INTERVAL = 5e-4  # s; a control loop must not wait 5 ms, Python's own value, for its turn among our threads
 
 
@@ -43,6 +47,7 @@ def main() -> int:
         server = EnvServer(env, env_id, rospy.get_param("~check_observations", False))
         attach_health(env, server)
         attach_knobs(env, server)
+        hurry(env)
         rospy.loginfo("serving %s at %s", env_id, rospy.resolve_name("env"))
         server.serve()
         return 0
@@ -51,6 +56,14 @@ def main() -> int:
         return 1
     finally:
         lines.flush()
+
+
+def hurry(env: Any) -> None:
+    """What keeps time does so on a busy computer, too, if the system permits it; after the driver, which has more."""
+    if getattr(env.unwrapped, "mode", "") != "real_time":
+        return
+    if refused := elevate(rospy.get_param("~realtime_priority", PRIORITY)):
+        rospy.loginfo("no real-time priority, a busy computer may hold actions up: %s", refused)
 
 
 def serveable(env_id: str, num_envs: int) -> Any:
@@ -78,11 +91,10 @@ def attach_view(env: Any) -> None:
 
 
 def attach_health(env: Any, server: EnvServer) -> None:
-    """Publish on /diagnostics how a robot's loop is."""
-    if hasattr(env.unwrapped, "timing_report"):
-        from uniros_env_server.serving.health import Health
+    """Publish on /diagnostics how it is."""
+    from uniros_env_server.serving.health import Health
 
-        Health(env.unwrapped, server).start()
+    Health(env.unwrapped, server).start()
 
 
 def attach_knobs(env: Any, server: EnvServer) -> None:

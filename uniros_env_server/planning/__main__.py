@@ -71,6 +71,7 @@ def _say(connection: socket.socket, message: dict[str, Any]) -> None:
 
 def main() -> None:
     """Listen, until nobody is there any more."""
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))  # who starts us may have a real-time priority
     os.nice(NICENESS)
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         messages = _messages(connection)
