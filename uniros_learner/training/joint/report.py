@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from uniros_learner.training.episodes import summarise
+from uniros_learner.training.episodes import Statistics, summarise
 from uniros_learner.training.joint.domain import Domain
 from uniros_learner.training.joint.experience import DomainEpisode
 from uniros_learner.training.report import files
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from uniros_learner.training.joint.run import JointRun
 
 GAP = "   "
+Rows = list[tuple[str, list[str]]]  # a name, and a cell for each domain
 
 
 def rate(episodes: Sequence[DomainEpisode] | None) -> str:
@@ -32,7 +33,7 @@ def summary(run: JointRun) -> str:
     head = [f"{config.algorithm.upper()} on {places}, seed {config.seed}: {run.end.value}",
             f"  training {run.seconds:.1f} s, {run.updates:,} updates ({run.updates / seconds:.0f}/s), "
             f"{run.steps:,} steps learnt from, loop: {config.joint.loop}"]
-    rows = [("", [domain.name for domain in run.domains]), *_training(run), *_evaluation(run)]
+    rows: Rows = [("", [domain.name for domain in run.domains]), *_training(run), *_evaluation(run)]
     return "\n".join([*head, *columns(rows)]) + "\n\n" + files(run.folder)
 
 
@@ -42,7 +43,7 @@ def verdict(run: JointRun) -> str:
     return f"{run.end.value} after {run.seconds:.1f} s; {found}\nall of it in {run.folder.shown}"
 
 
-def _training(run: JointRun) -> list[tuple[str, list[str]]]:
+def _training(run: JointRun) -> Rows:
     each: dict[str, Callable[[Domain], str]] = {
         "steps": lambda domain: f"{domain.made:,}",
         "episodes": lambda domain: f"{len(domain.episodes):,}",
@@ -51,8 +52,7 @@ def _training(run: JointRun) -> list[tuple[str, list[str]]]:
         "late cycles": lambda domain: "" if domain.lock_step else f"{domain.late}",
         "command jitter": _jitter,
     }
-    rows = [(name, [show(domain) for domain in run.domains]) for name, show in each.items()]
-    return [row for row in rows if any(row[1])]
+    return _rows({name: [show(domain) for domain in run.domains] for name, show in each.items()})
 
 
 def _jitter(domain: Domain) -> str:
@@ -60,25 +60,41 @@ def _jitter(domain: Domain) -> str:
     return "" if p50 is None or p99 is None else f"p50 {1e3 * p50:.1f}, p99 {1e3 * p99:.1f} ms"
 
 
-def _evaluation(run: JointRun) -> list[tuple[str, list[str]]]:
+def _evaluation(run: JointRun) -> Rows:
     if not run.evaluation:
         return [("evaluation", ["none"] * len(run.domains))]
-    target = run.config.evaluation.target
-    rows: list[tuple[str, list[str]]] = [("success", []), ("final error", []), ("episode length", []), ("target", [])]
-    for domain in run.domains:
-        episodes = run.evaluation[domain]
-        found = summarise(episodes)
-        known = found.mean_error is not None and found.p95_error is not None
-        rows[0][1].append(rate(episodes) if episodes else "down")
-        rows[1][1].append(f"{1e3 * found.mean_error:.1f} mm, p95 {1e3 * found.p95_error:.1f}" if known else "")  # type: ignore
-        rows[2][1].append("" if found.mean_length is None else f"{found.mean_length:.1f} steps")
-        told = found.success_rate is not None
-        rows[3][1].append("" if not told else f"{target:.0%}: " + ("reached" if found.success_rate >= target  # type: ignore
-                                                                    else "NOT reached"))
-    return [row for row in rows if any(row[1])]
+    found = [summarise(run.evaluation[domain]) for domain in run.domains]
+    return _rows({
+        "success": [rate(run.evaluation[domain] or None) for domain in run.domains],
+        "95% interval": [_interval(each) for each in found],
+        "final error": [_error(each) for each in found],
+        "episode length": ["" if each.mean_length is None else f"{each.mean_length:.1f} steps" for each in found],
+        "target": [_verdict(each, run.config.evaluation.target) for each in found],
+    })
 
 
-def columns(rows: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+def _interval(found: Statistics) -> str:
+    return "" if found.success_low is None else f"{found.success_low:.0%} to {found.success_high:.0%}"
+
+
+def _error(found: Statistics) -> str:
+    if found.mean_error is None or found.p95_error is None:
+        return ""
+    return f"{1e3 * found.mean_error:.1f} mm, p95 {1e3 * found.p95_error:.1f}"
+
+
+def _verdict(found: Statistics, target: float) -> str:
+    if found.success_rate is None:
+        return ""
+    return f"{target:.0%}: " + ("reached" if found.success_rate >= target else "NOT reached")
+
+
+def _rows(cells: Mapping[str, list[str]]) -> Rows:
+    """Without those that there is nothing to say in."""
+    return [(name, row) for name, row in cells.items() if any(row)]
+
+
+def columns(rows: Rows) -> list[str]:
     """Lines of a table: a name, and a cell for each domain."""
     first = max(len(name) for name, _ in rows)
     widths = [max(map(len, column)) for column in zip(*(cells for _, cells in rows), strict=True)]

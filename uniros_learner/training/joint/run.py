@@ -4,8 +4,10 @@ everything about it in a run folder."""
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from stable_baselines3.common.logger import configure
 
@@ -22,7 +24,8 @@ from uniros_learner.training.joint.loop import End
 from uniros_learner.training.joint.plots import Mark
 from uniros_learner.training.joint.setup import Setup, set_up
 from uniros_learner.training.joint.view import View, shown
-from uniros_learner.training.policy_file import save_policy
+from uniros_learner.training.policy_file import save_actor, save_policy
+from uniros_learner.training.provenance import collect
 from uniros_learner.training.run_folder import RunFolder, replace
 from uniros_learner.training.terminal import Terminal
 
@@ -44,7 +47,15 @@ class JointRun:
         self._setup: Setup = set_up(config, envs)
         self.domains, self.model = self._setup.domains, self._setup.model
         replace(folder.config, dump(config))
+        replace(folder.about, json.dumps(self._about(), indent=2))
         self.model.set_logger(configure(str(folder.tensorboard), ["tensorboard"]))
+
+    def _about(self) -> dict[str, Any]:
+        """What the run is made with, and in which environments."""
+        seeds = {"run": self.config.seed, "goals": self.config.evaluation.seed}
+        found = {domain.name: collect(domain.env, domain.env.description, seeds) for domain in self.domains}
+        return {**found[self.domains[0].name],
+                "environment": {name: each["environment"] for name, each in found.items()}}
 
     @property
     def steps(self) -> int:
@@ -123,6 +134,7 @@ class JointRun:
     def save(self) -> None:
         """Write the policy and the model as they are."""
         save_policy(self.folder.policy, self.model, self.config)
+        save_actor(self.folder.actor, self.model)
         self.model.save(self.folder.model)
 
     def describe(self) -> str:
