@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from uniros_learner.training.episodes import Statistics, summarise
 from uniros_learner.training.joint.domain import Domain
@@ -35,6 +35,21 @@ def summary(run: JointRun) -> str:
             f"{run.steps:,} steps learnt from, loop: {config.joint.loop}"]
     rows: Rows = [("", [domain.name for domain in run.domains]), *_training(run), *_evaluation(run)]
     return "\n".join([*head, *columns(rows)]) + "\n\n" + files(run.folder)
+
+
+def figures(run: JointRun) -> dict[str, Any]:
+    """The numbers of the training, for programs: seconds, updates, and by domain steps made, learnt from and dropped,
+    episodes, failures, late cycles, jitter of commands (s; None in lock-step)."""
+    domains = {
+        domain.name: {
+            "env_id": domain.env_id, "steps": domain.made, "learnt": domain.learnt, "dropped": domain.dropped,
+            "episodes": len(domain.episodes), "failures": domain.member.status().failures, "late": domain.late,
+            "jitter_p50": domain.jitter(0.5), "jitter_p99": domain.jitter(0.99),
+        }
+        for domain in run.domains
+    }
+    return {"end": run.end.value, "seconds": run.seconds, "updates": run.updates, "steps": run.steps,
+            "domains": domains}
 
 
 def verdict(run: JointRun) -> str:

@@ -29,6 +29,8 @@ from uniros_learner.training.provenance import collect
 from uniros_learner.training.run_folder import RunFolder, replace
 from uniros_learner.training.terminal import Terminal
 
+RESULT = "result.json"  # in the run folder: what `report.figures` says
+
 
 class JointRun:
     """One run in environments that become its own: `close()` closes them, and those that came back in their stead.
@@ -143,6 +145,7 @@ class JointRun:
         plots.learning_curves(self.folder.curve, self.domains, self.marks, self.config)
         text = report.summary(self)
         replace(self.folder.summary, text)
+        replace(self.folder.path / RESULT, json.dumps(report.figures(self), indent=2))
         return text
 
     def close(self) -> None:
