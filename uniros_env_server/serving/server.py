@@ -136,12 +136,23 @@ class EnvServer:
         return Journal(self._description.env_id, self._description.spec_hash, self._domain, num_envs,
                        lambda: bool(self._transitions.subscribers()), self._transitions.send)
 
+    @property
+    def description(self) -> DescribeResponse:
+        """What is served, as it is now."""
+        return self._description
+
+    @property
+    def domain(self) -> str:
+        """sim, real, or what else the server was told; "" where nobody knows."""
+        return self._domain
+
     def announce(self) -> None:
         """Publish the description for those who record, and for those who come later; again whenever it changes."""
         self._announcement.publish(to_message(self._description, self._domain))
 
     def _failure(self, goal: Goal, error: UnirosError, status: int) -> Answer:
         if goal.server is self._rollout:
+            self.session.count(refusal(error))
             return Answer(status, result(refusal(error), self.session.episode), str(error))
         return self.session.failure(status, error, is_reset=goal.server is self._reset)
 

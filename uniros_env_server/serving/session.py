@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
@@ -65,6 +66,9 @@ class Session:
         self.episode = 0
         self.step_count = 0
         self.phase = Phase.EMPTY
+        self.broken = ""  # what the environment raised; nothing any more once a reset has begun
+        self.failures: Counter[str] = Counter()  # requests that were refused or went wrong, by the error's name
+        self.last_failure = ""  # the latest of them, for people
         self.num_envs = env.num_envs if isinstance(env, gymnasium.vector.VectorEnv) else None
         self._check_observations = check_observations
         self._stored: Answer | None = None  # of the last step or reset that was applied
@@ -131,13 +135,14 @@ class Session:
     def begin(self, episode: int, seeds: Sequence[int], seed: Any, options: dict | None) -> wire.ResetReply:
         """Reset the environment with `seed`, which is what `seeds` mean; an exception of its is in the reply."""
         self.episode, self.step_count, self.phase, self._stored = episode, 0, Phase.BROKEN, None
+        self.broken = ""
         try:
             observation, info = self.env.reset(seed=seed, options=options)
             self._check(observation)
             reply = wire.ResetReply(wire.OK, episode, observation, info, self._read_stamps())
         except Exception as error:  # noqa: BLE001 - whatever user code raises
             self._unsettled = Journal.fail
-            return wire.ResetReply(from_inside(error), episode, None, {}, NO_STAMPS)
+            return wire.ResetReply(self._break_off(error), episode, None, {}, NO_STAMPS)
         self.phase = Phase.RUNNING
         self._unsettled = lambda journal: journal.begin(episode, seeds, options, observation, info, reply.stamps)
         return reply
@@ -159,7 +164,7 @@ class Session:
         except Exception as error:  # noqa: BLE001 - whatever user code raises
             self.phase = Phase.BROKEN
             self._unsettled = Journal.fail
-            return wire.StepReply(from_inside(error), episode, step, None, 0.0, False, False, {}, NO_STAMPS)
+            return wire.StepReply(self._break_off(error), episode, step, None, 0.0, False, False, {}, NO_STAMPS)
         self._unsettled = lambda journal: journal.add(action, observation, reward, terminated, truncated, info,
                                                       reply.stamps)
         return reply
@@ -212,6 +217,11 @@ class Session:
         except UnirosError as error:
             raise InvalidObservation(f"the environment's observation does not fit its own space: {error}") from None
 
+    def _break_off(self, error: Exception) -> wire.Failure:
+        failure = from_inside(error)
+        self.broken = f"{failure.kind}: {failure.message}"
+        return failure
+
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def _read_stamps(self) -> wire.Stamps:
@@ -221,11 +231,18 @@ class Session:
         """The answer to a goal that never got as far as the environment."""
         return (self._failed_reset if is_reset else self._failed_step)(status, refusal(error))
 
+    def count(self, failure: wire.Failure) -> None:
+        """A request was refused or went wrong."""
+        self.failures[failure.kind] += 1
+        self.last_failure = f"{failure.kind}: {failure.message}"
+
     def _failed_reset(self, status: int, failure: wire.Failure) -> Answer:
+        self.count(failure)
         reply = wire.ResetReply(failure, self.episode, None, {}, NO_STAMPS)
         return Answer(status, wire.pack_reset_reply(reply), failure.message)
 
     def _failed_step(self, status: int, failure: wire.Failure) -> Answer:
+        self.count(failure)
         reply = wire.StepReply(failure, self.episode, self.step_count, None, 0.0, False, False, {}, NO_STAMPS)
         return Answer(status, wire.pack_step_reply(reply), failure.message)
 
