@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,23 @@ def _ancestors() -> set[int]:
         stat = Path(f"/proc/{pid}/stat")
         pid = int(stat.read_text().rpartition(")")[2].split()[1]) if stat.exists() else 0
     return found
+
+
+def running_masters() -> list[str]:
+    """Addresses of the ROS masters that run on this machine and answer on it."""
+    programs = (_arguments(int(path.name)) for path in Path("/proc").iterdir() if path.name.isdigit())
+    ports = sorted({_port(each) for each in programs if each and each[0] and _kind(each) == "master"})
+    uris = [f"http://127.0.0.1:{port}" for port in ports]
+    with ThreadPoolExecutor(8) as pool:
+        return [uri for uri, there in zip(uris, pool.map(_answers, uris), strict=True) if there]
+
+
+def _answers(uri: str) -> bool:
+    """Whether somebody answers there as a ROS master does."""
+    try:
+        return bool(call(uri, "getPid", timeout=0.5))
+    except CallFailed:
+        return False
 
 
 def find() -> list[Found]:

@@ -27,7 +27,7 @@ def _words(domain: Domain) -> list[str]:
     if "steps" not in news:
         return [news.get("text", "up"), *again]
     far = f"step {news['step']:,} ({news['steps']:,} in all)" if news["steps"] else "no step yet"
-    return [f"{_number(news['rate']):>6} steps/s", f"episode {news['episode']:,}", far, _short(news["holder"]),
+    return [f"{_number(news['rate']):>6} steps/s", f"episode {news['episode']:,}", far, short_holder(news["holder"]),
             _health(news), *again]
 
 
@@ -35,7 +35,7 @@ def _number(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"
 
 
-def _short(holder: str) -> str:
+def short_holder(holder: str) -> str:
     """Program and process of a learner of ours; what others write as they write it."""
     found = HOLDER.match(holder)
     return f"{found.group(2)} ({found.group(1)})" if found else holder

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import rospy
 from diagnostic_msgs.msg import DiagnosticStatus
 from diagnostic_updater import DiagnosticStatusWrapper, Updater
 
