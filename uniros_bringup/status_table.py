@@ -117,7 +117,7 @@ def _of_environment(values: Values) -> str:
 
 def _of_loop(values: Values) -> str:
     refused = sum(int(count) for name, count in values.items() if name.startswith("refused: "))
-    gate = f"safety gate held {refused} actions" if refused else ""
+    gate = f"{refused} actions refused by the safety gate" if refused else ""
     if values.get("ticks", "0") == "0":
         return gate
     late = f"loop {values['rate']} Hz, p99 {values['jitter_p99_ms']} ms late, {values['missed_ticks']} ticks missed, " \
@@ -143,7 +143,7 @@ def _of_bags(values: Values) -> str:
 
 
 def _of_training(values: Values) -> str:
-    return ", ".join(f"{_count(values[name])} {name}" for name in ("steps", "steps/s", "updates/s") if name in values)
+    return f"{values['steps/s']} steps/s, {values['updates/s']} updates/s, return {values['return']}"
 
 
 FIGURES: dict[str, Callable[[Values], str]] = {

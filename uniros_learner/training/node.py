@@ -13,7 +13,12 @@ from uniros_learner.training.fields import refuse_unknown
 from uniros_learner.training.target import NS, require_master
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from enum import Enum
+
     from stable_baselines3.common.callbacks import BaseCallback
+
+    from uniros_msgs.msg import TrainingProgress
 
 NAME = "learner"
 FAREWELL = 1.0  # s that the master may take to let us go
@@ -60,6 +65,13 @@ def callbacks() -> list[BaseCallback]:
     from uniros_learner.training.knobs import LearnerKnobs
 
     return [LearnerKnobs()]
+
+
+def told(read: Callable[[], TrainingProgress], end: Callable[[], Enum]) -> AbstractContextManager[object]:
+    """While the block runs, the graph is told how the training goes, and at last how it ended."""
+    from uniros_learner.training.progress_topic import ProgressTopic
+
+    return ProgressTopic(read, lambda: end().value)
 
 
 def leave() -> None:

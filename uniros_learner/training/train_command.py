@@ -161,6 +161,7 @@ def train(
     """
     from uniros_learner.training import report
     from uniros_learner.training.checkpoint import Checkpoint
+    from uniros_learner.training.progress import of_trainer
     from uniros_learner.training.trainer import End, Trainer
 
     checkpoint = Checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
@@ -170,7 +171,8 @@ def train(
     if checkpoint:
         terminal.say(f"goes on after step {trainer.steps:,}")
     try:
-        trainer.run()
+        with node.told(lambda: of_trainer(trainer), lambda: trainer.end) if as_node else contextlib.nullcontext():
+            trainer.run()
     finally:
         if trainer.steps:
             table = trainer.describe(recordings.references(place.master_uri, place.ns, began))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import threading
@@ -79,9 +80,11 @@ def carry_out(run: JointRun, terminal: Terminal, as_node: bool) -> int:
     """
     from uniros_learner.training.joint import report
     from uniros_learner.training.joint.loop import End
+    from uniros_learner.training.progress import of_joint
 
     try:
-        run.run()
+        with node.told(lambda: of_joint(run), lambda: run.end) if as_node else contextlib.nullcontext():
+            run.run()
     finally:
         if run.steps:
             table = run.describe()
