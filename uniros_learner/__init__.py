@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from uniros_learner.multi_task import MultiTaskEnv
     from uniros_learner.multi_task_goal import MultiTaskGoalEnv
     from uniros_learner.proxy import GymProxy, VectorProxy
+    from uniros_learner.training.config import TrainingConfig
+    from uniros_learner.training.library import Trainer
     from uniros_learner.vector import RosVectorEnv
     from uniros_msgs import errors
     from uniros_msgs.codec import Opaque
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from uniros_msgs.policy import Policy
 
 __all__ = ["Exploration", "GymProxy", "MultiTaskEnv", "MultiTaskGoalEnv", "Opaque", "Policy", "RosEnv", "RosVectorEnv",
-           "VectorProxy", "connect", "connect_vec", "errors", "make", "make_vec"]
+           "Trainer", "TrainingConfig", "VectorProxy", "connect", "connect_vec", "errors", "make", "make_vec"]
 
 _HOMES = {
     "Exploration": "uniros_msgs.exploration",
@@ -35,6 +37,8 @@ _HOMES = {
     "Policy": "uniros_msgs.policy",
     "RosEnv": "uniros_learner.env",
     "RosVectorEnv": "uniros_learner.vector",
+    "Trainer": "uniros_learner.training.library",
+    "TrainingConfig": "uniros_learner.training.config",
     "VectorProxy": "uniros_learner.proxy",
     "connect": "uniros_learner.api",
     "connect_vec": "uniros_learner.api",

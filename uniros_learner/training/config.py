@@ -107,6 +107,18 @@ def load(path: Path, changed: Iterable[str] = (), algorithm: str | None = None) 
         raise InvalidConfig(f"{path}: {error}") from None
 
 
+def merged(path: Path, changes: Mapping[str, Any], algorithm: str | None = None) -> TrainingConfig:
+    """The settings in a YAML file, and whole ones of `changes` instead; sections setting by setting.
+
+    algorithm: instead of the file's. Raises InvalidConfig.
+    """
+    given = _parse(path) | ({"algorithm": algorithm} if algorithm else {})
+    if "algorithm" in changes:
+        given["algorithm"] = changes["algorithm"]
+    _flatten(given)
+    return of(_merged(given, changes))
+
+
 def of(given: Mapping[str, Any]) -> TrainingConfig:
     """Settings from a mapping as YAML gives it, on top of config/algorithms/ALGORITHM.yaml. Raises InvalidConfig."""
     chosen = given.get("algorithm", TrainingConfig.algorithm)
