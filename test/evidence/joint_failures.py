@@ -55,13 +55,17 @@ def master_of(domain: Domain) -> int:
 
 
 def going(run: JointRun) -> None:
-    """Until both bring episodes and there are updates."""
-    wait_until(lambda: all(len(domain.episodes) > 1 for domain in run.domains) and run.updates > 300, 90.0)
+    """Until both bring episodes and there are updates. Raises RuntimeError when one cannot."""
+    try:
+        wait_until(lambda: all(len(domain.episodes) > 1 for domain in run.domains) and run.updates > 300, 90.0)
+    except AssertionError as error:
+        states = [f"{domain.name}: {domain.doing.value}, {domain.member.status()}" for domain in run.domains]
+        raise RuntimeError(f"training does not get going: {run.updates} updates; {'; '.join(states)}") from error
 
 
 def killed(what: str, number: int, process: Callable[[Domain], int]) -> Iterator[Row]:
     """Kill a process of one domain, and wait until it is back."""
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         envs = [stack.enter_context(uniros.make(env_id)) for env_id in ("RX200ReachSim-v0", "RX200ReachReal-v0")]
         training = stack.enter_context(Training(config(), envs, Path(folder) / "run"))
         run = training.run
@@ -79,7 +83,7 @@ def killed(what: str, number: int, process: Callable[[Domain], int]) -> Iterator
 
 def cable() -> Iterator[Row]:
     """Pull the cable out of the arm, put it back after a while."""
-    with ExitStack() as stack, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         rig = stack.enter_context(RealRig(start="ready"))
         simulated = stack.enter_context(uniros.make("RX200ReachSim-v0"))
         training = stack.enter_context(Training(config(), [simulated, rig.env], Path(folder) / "run"))
