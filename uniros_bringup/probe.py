@@ -71,7 +71,7 @@ class Probe:
 
 
 def main() -> None:
-    rospy.init_node("status", anonymous=True, disable_signals=True)
+    rospy.init_node("bringup_probe", anonymous=True, disable_signals=True)
     probe = Probe(sys.argv[1])
     while True:
         time.sleep(PERIOD)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from uniros_bringup.graph import Graph
 from uniros_bringup.master import Master
 from uniros_bringup.xmlrpc import CallFailed, call
+from uniros_learner.farewell import leave_graph
 from uniros_learner.frames import Frame, Frames
 from uniros_learner.link import Op, pack_failure, serialise
 from uniros_msgs.errors import StartFailed, UnirosError
@@ -110,6 +111,8 @@ class Worker:
     def _connect(self, task: Task) -> RosLink:
         """A RosLink. rospy takes its master from the environment, so it is imported only when that is known."""
         joined = Master.at(task.master_uri, address=task.local_address or None) if task.master_uri else None
+        if joined:
+            self._cleanup.callback(leave_graph)  # the master goes on without us
         master = self._start(task, joined) if task.env_id else joined
         assert master is not None
         os.environ.update(master.env())

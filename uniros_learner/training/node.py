@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import rosgraph
 
+from uniros_learner.farewell import leave_graph
 from uniros_learner.training.fields import refuse_unknown
 from uniros_learner.training.target import NS, require_master
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from uniros_msgs.msg import TrainingProgress
 
 NAME = "learner"
-FAREWELL = 1.0  # s that the master may take to let us go
 
 
 def is_node(argv: list[str]) -> bool:
@@ -76,8 +75,4 @@ def told(read: Callable[[], TrainingProgress], end: Callable[[], Enum]) -> Abstr
 
 def leave() -> None:
     """Take our name off the master: we leave without the clean-up that Python would do at the end."""
-    import rospy
-
-    farewell = threading.Thread(target=rospy.signal_shutdown, args=("done",), daemon=True)
-    farewell.start()
-    farewell.join(FAREWELL)
+    leave_graph()
