@@ -231,7 +231,7 @@ class _Server:
 def _follows(batch: Transitions, last: Transitions) -> bool:
     """Whether no transition lies between two batches of one episode."""
     return (batch.sequence == last.sequence + last.count and batch.episode == last.episode
-            and batch.step == last.step + last.count and batch.spec_hash == last.spec_hash)
+            and batch.step == last.step + last.count)
 
 
 def _autoreset(description: Description | None) -> str:
