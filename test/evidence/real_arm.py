@@ -25,6 +25,7 @@ from run import Row
 import uniros_learner as uniros
 from uniros_env_server.robots.model import load_model
 from uniros_env_server.safety.gate import SafetyLimits
+from uniros_learner.training.environments import vectorise
 from uniros_learner.training.evaluation import evaluate
 from uniros_learner.training.policy_file import load_policy
 
@@ -49,7 +50,7 @@ def from_simulation() -> Row:
         subprocess.run(["rosrun", "uniros", "train", "td3_reach", "--seed", "0", "--run-dir", str(run)], check=True)
         policy = load_policy(run / "policy.safetensors", False)
     with RealRig() as rig:
-        episodes = evaluate(policy, rig.env, GOALS, seed=20_000)
+        episodes = evaluate(policy, vectorise(rig.env), GOALS, seed=20_000)
     reached = [episode.success for episode in episodes]
     rate, steps = float(np.mean(reached)), float(np.mean([episode.length for episode in episodes]))
     return Row("goals reached within 2 cm by a policy trained in simulation", f"at least {TARGET:.0%} of {GOALS}",

@@ -62,6 +62,8 @@ class TrainingConfig:
     num_envs: int = setting(1, "environments stepped as one batch", POSITIVE)
     nudge: float = setting(1.0, "for algorithms with discrete actions: what one moves a joint by, in the action's unit",
                            Bounds(above=0.0, at_most=1.0))
+    updates_while_waiting: int = setting(-1, "in real time, per step, while it is under way; -1: as fit, 0: none",
+                                         Bounds(at_least=-1))
     normalise: str = setting("none", "what is brought to a common scale, goals all to one",
                              OneOf(("none", "observations", "rewards", "both")))
     max_episode_steps: int = setting(0, "a time limit of our own; 0: only the environment's", Bounds(at_least=0))

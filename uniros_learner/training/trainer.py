@@ -7,6 +7,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import Any
 
@@ -15,6 +16,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecEnv
 
+from uniros_learner.env import RosEnv
 from uniros_learner.training import markdown, plots, report
 from uniros_learner.training.algorithms import build
 from uniros_learner.training.best import Best
@@ -24,6 +26,7 @@ from uniros_learner.training.config import TrainingConfig, dump
 from uniros_learner.training.environments import description_of, vectorise
 from uniros_learner.training.episodes import Episode, EpisodeLog, Judged, Statistics, summarise
 from uniros_learner.training.evaluation import evaluate, evaluate_shown
+from uniros_learner.training.idle import training_while_waiting
 from uniros_learner.training.keeper import Keeper
 from uniros_learner.training.loops import Loop, StepLoop
 from uniros_learner.training.plots import Mark
@@ -32,6 +35,7 @@ from uniros_learner.training.provenance import collect
 from uniros_learner.training.run_folder import RunFolder, replace
 from uniros_learner.training.seeding import derive
 from uniros_learner.training.terminal import Terminal
+from uniros_learner.vector import RosVectorEnv
 from uniros_msgs.errors import ConnectionFailed
 
 
@@ -71,7 +75,7 @@ class Trainer:
         self.end, self.seconds, self.marks = End.BROKEN, 0.0, list[Mark]()
         self.episodes: list[Episode] = []
         self.evaluation: list[Judged] = []
-        self._terminal, self._stop, self._loop = terminal, stop, loop or StepLoop()
+        self._env, self._terminal, self._stop, self._loop = env, terminal, stop, loop or StepLoop()
         self._venv = vectorise(env, config)
         self.model = build(config, self._venv)
         self._recent = deque[Episode]()
@@ -148,7 +152,8 @@ class Trainer:
         while self.steps < self.config.steps:
             first = self.steps == 0
             callbacks = [record, show, until, self._keeper, *self._callbacks]
-            self._loop.learn(self.model, self.config.steps - self.steps, callbacks, first)
+            with self._beside():
+                self._loop.learn(self.model, self.config.steps - self.steps, callbacks, first)
             if self._stop():
                 return End.STOPPED
             convinced = record.convincing()
@@ -158,6 +163,13 @@ class Trainer:
                 record.recent.clear()
                 self._begin_anew()
         return End.STEPS
+
+    def _beside(self) -> AbstractContextManager[object]:
+        """Updates while steps are under way, where time passes by itself."""
+        most = self.config.updates_while_waiting
+        if most == 0 or not isinstance(self._env, (RosEnv, RosVectorEnv)):
+            return nullcontext()
+        return training_while_waiting(self.model, self._env, None if most < 0 else most)
 
     def _check_due(self) -> bool:
         every, last = self.config.evaluation.every, self.marks[-1].step if self.marks else 0
@@ -225,7 +237,8 @@ class Trainer:
         plots.learning_curve(self.folder.curve, self.episodes, self.marks, self.config)
         if self.evaluation:
             plots.judged(self.folder.judged, self.evaluation, self.config)
-        about = {**self.about, "ended": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "bags": list(bags)}
+        ended = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        about = {**self.about, "ended": ended, "end": self.end.value, "checks": self.marks, "bags": list(bags)}
         replace(self.folder.about, json.dumps(about, indent=2))
         replace(self.folder.report, markdown.report(self, about))
         text = report.summary(self)
