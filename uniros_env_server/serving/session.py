@@ -288,7 +288,8 @@ def refusal(error: UnirosError) -> wire.Failure:
 def from_inside(error: Exception) -> wire.Failure:
     """What the learner is told of an exception that left the environment."""
     trace = traceback.format_exc()
-    log.error("the environment raised\n%s", trace)
-    if isinstance(error, UnirosError):
+    if isinstance(error, UnirosError):  # one of ours says all there is to say; the learner gets the traceback, too
+        log.error("%s: %s", type(error).__name__, error)
         return wire.Failure(type(error).__name__, str(error), trace)
+    log.error("the environment raised\n%s", trace)
     return wire.Failure(EnvironmentFailed.__name__, f"{type(error).__name__}: {error}", trace)
