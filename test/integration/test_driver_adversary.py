@@ -7,6 +7,7 @@ import random
 import time
 from typing import Any
 
+import pytest
 from driver_rig import READY, Rig
 from live import wait_until
 
@@ -18,6 +19,8 @@ OVERSHOOT = 0.05  # rad, of a servo that was told to stop at its limit
 MODEL = load_model("rx200")
 # Beyond the limits, but clear of table and base: the driver alone does not look after those.
 REACH = {"waist": (-9, 9), "shoulder": (-4, 0.3), "elbow": (-0.5, 0.5), "wrist_angle": (-6, 6), "wrist_rotate": (-9, 9)}
+
+pytestmark = pytest.mark.real_time
 
 
 def command(rng: random.Random) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ from live import wait_until
 FAR = [1.5, *READY[1:]]
 STEP = 0.03  # rad, more than this between before and after is a jump; less is the servos' integrators settling
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Rig]:

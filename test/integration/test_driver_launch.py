@@ -9,12 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from live import wait_until
 
 from uniros_bringup.graph import Graph
 from uniros_bringup.xmlrpc import CallFailed, call
 
 ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.real_time
 
 
 def offered(graph: Graph, service: str) -> bool:

@@ -18,6 +18,8 @@ from uniros_env_server.driver.trajectory import Points, Sample, plan
 ORDER = ["waist", "shoulder", "elbow", "wrist_angle", "wrist_rotate", "gripper", "left_finger", "right_finger"]
 SETUP = load_setup()
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Rig]:

@@ -33,6 +33,8 @@ TOLERANCE = 0.02  # m, of the task
 HOSTILE = 100  # actions
 PLAY = 0.01  # m that the gears' play and the encoders let the end effector differ from what is measured
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[RealRig]:

@@ -17,6 +17,8 @@ from uniros_msgs.errors import MotionNotAllowed, RobotFault
 
 ENV_ID = "RX200ReachReal-v0"
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[SecondHost]:
@@ -79,8 +81,8 @@ def acknowledged(env: uniros.GymProxy) -> bool:
 
 
 def test_launch_files_and_connect_take_the_same_addresses(host: SecondHost, master: str) -> None:
-    words = ["rosrun", "uniros", "bringup", "real", "driver:=none", "record:=false", "allow_motion:=true", "--join", master,
-             "--address", host.here]
+    words = ["rosrun", "uniros", "bringup", "real", "driver:=none", "record:=false", "allow_motion:=true",
+             "--join", master, "--address", host.here]
     server = spawn(words, name="real.launch here")
     try:
         wait_until(lambda: offers(master, "/rx200/env/describe"), 20.0)

@@ -11,6 +11,8 @@ from two_hosts import why_not
 CYCLE = 0.1  # s
 ON_TIME = 5e-3  # s that a control period may be off here; test/evidence/rollouts.py asks for less, on an idle machine
 
+pytestmark = pytest.mark.deadline  # of control periods, in ms
+
 
 def test_a_rollout_keeps_the_control_period_where_stepping_cannot() -> None:
     if reason := why_not():

@@ -23,6 +23,8 @@ from uniros_msgs.errors import ServerDied
 CYCLE = 0.04  # s
 STARTS, STEPS = 8, 22
 
+pytestmark = pytest.mark.real_time
+
 
 def tiny(kind: type[Any], env: gymnasium.Env, **settings: Any) -> Any:
     """A model that learns next to nothing, fast."""

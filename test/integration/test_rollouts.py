@@ -36,6 +36,8 @@ CYCLE = 0.1  # s
 SERVERS = [("RX200ReachSim-v0", "/real_time", {"real_time": True}), ("RX200ReachSim-v0", "/lock_step", {}),
            ("odd_envs:Faulty", "/faulty", {}), ("odd_envs:Wide", "/wide", {}), ("CartPole-v1", "/batch", {})]
 
+pytestmark = pytest.mark.real_time
+
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
