@@ -22,8 +22,9 @@ rosrun uniros bringup joint driver:=port port:=/dev/ttyDXL allow_motion:=true   
 The arguments are those of launch/joint.launch: roslaunch --ros-args uniros joint.launch
 """
 
-BOTH = {"robot": "robot", "rviz": "rviz", "record": "record", "bags": "bags", "respawn": "respawn"}
-SIM = BOTH | {"sim_env": "env_id", "real_time": "real_time"}  # name in joint.launch: name in sim.launch
+BOTH = {"robot": "robot", "record": "record", "bags": "bags", "respawn": "respawn"}
+# Name in joint.launch: name in sim.launch, or in real.launch.
+SIM = BOTH | {"sim_env": "env_id", "real_time": "real_time", "rviz": "rviz_both"}
 REAL = BOTH | {"real_env": "env_id"} | {name: name for name in ("driver", "port", "allow_motion", "planner")}
 RESPAWN = {"respawn": "true"}  # env servers and driver, when they die
 
@@ -43,13 +44,14 @@ class JointOptions:
 
 def parse(argv: Sequence[str]) -> JointOptions:
     """Raises Refused for arguments that joint.launch does not have."""
-    words = [word for word in argv if not word.startswith(("__name:=", "__log:="))]
+    as_node = [word.partition(":=")[0] for word in argv[-2:]] == ["__name", "__log"]  # roslaunch appends them
+    words = list(argv[:-2] if as_node else argv)
     ours, learner = (words[: words.index("--")], words[words.index("--") + 1 :]) if "--" in words else (words, [])
     options = _parser().parse_intermixed_args(ours)
     given = check_arguments(find_launch_file("joint"), options.arguments)
     arguments = {name: value for name, _, value in (each.partition(":=") for each in given)}
     return JointOptions(arguments, tuple(learner), options.sim_master, options.sim_port, options.real_port,
-                        options.address, as_node=len(words) < len(argv))
+                        options.address, as_node=as_node)
 
 
 def _parser() -> argparse.ArgumentParser:

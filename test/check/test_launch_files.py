@@ -38,6 +38,14 @@ def test_every_argument_has_a_doc() -> None:
     assert [line for file in sorted(LAUNCH.glob("*.launch")) for line in undocumented(file)] == []
 
 
+def test_what_no_argument_means_is_said() -> None:
+    """`roslaunch --ros-args` lists arguments with an empty default as required: their doc says what that does."""
+    files = [ElementTree.parse(file).getroot() for file in sorted(LAUNCH.glob("*.launch"))]
+    empty = [arg for root in files for arg in declared(root) if arg.get("default") == ""]
+    assert empty
+    assert [arg.get("name") for arg in empty if "empty" not in arg.get("doc", "").lower()] == []
+
+
 def test_roslaunch_check(tmp_path: Path) -> None:
     command = f"source {ROOT}/env.sh && exec rosrun roslaunch roslaunch-check -i -o {tmp_path}/result.xml {LAUNCH}"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
