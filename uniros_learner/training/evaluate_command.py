@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from uniros_learner.training import config as configs
 from uniros_learner.training import target
+from uniros_learner.training.episodes import EpisodeLog, Judged
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.run_folder import RunFolder
 from uniros_learner.training.terminal import Terminal
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="of the goals; default: those that the run ended with")
     parser.add_argument("--precision", action="store_true",
                         help="also pose accuracy and repeatability (ISO 9283): 10 approaches to each of 5 goals")
+    parser.add_argument("--out", type=Path, metavar="CSV", help="also write each episode there, as training does")
     parser.add_argument("--trust", action="store_true",
                         help="open a Stable-Baselines3 zip, too: that runs whatever code somebody put into it")
     return parser
@@ -70,6 +72,10 @@ def run(argv: list[str], terminal: Terminal) -> int:
         episodes = evaluate_shown(policy, venv, plan, terminal)
         found = _precision(Agent(policy, venv), env, plan, terminal) if options.precision else []
         title = f"{config.algorithm.upper()} policy on {env.description.env_id}"
+    if options.out:
+        with EpisodeLog(options.out, Judged) as log:
+            for episode in episodes:
+                log.add(episode)
     terminal.say("\n" + report.evaluation_table(title, episodes, found))
     return 0
 

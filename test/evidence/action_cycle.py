@@ -1,0 +1,81 @@
+"""The action cycle.
+
+How long an action lasts decides how learning goes: TD3 (`config/algorithms/td3.yaml`) on Reach with cycles of 0.1, 0.4,
+0.8 and 1.6 s; one unit of an action stays 1 rad/s, so that longer cycles mean coarser motions. In simulation steps,
+simulated time and wall-clock time until a check finds 95 of 100 fresh goals reached; on the emulated arm, where time
+passes by itself, success and final error after ten minutes of training, updates being made while the arm moves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from run import Row
+
+from uniros_learner.training.episodes import read, summarise
+
+CYCLES = (0.1, 0.4, 0.8, 1.6)  # s
+SEEDS = (0, 1, 2)
+STEPS = 20_000  # at most, in simulation
+BUDGET = float(os.environ.get("UNIROS_ARM_BUDGET", "600"))  # s of training on the emulated arm
+GOALS = 20  # of an evaluation there
+TARGET = 0.95
+
+
+def measure(cycles: Sequence[float] = CYCLES, seeds: Sequence[int] = SEEDS) -> Iterator[Row]:
+    for cycle in cycles:
+        yield in_simulation(cycle, seeds)
+    for cycle in cycles:
+        yield on_the_arm(cycle, seeds[0])
+
+
+def in_simulation(cycle: float, seeds: Sequence[int]) -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [train("RX200ReachSim-v0", cycle, seed, Path(folder) / str(seed), STEPS) for seed in seeds]
+        solved = [json.loads((run / "run.json").read_text())["end"] == "solved early" for run in runs]
+        last = [read(run / "metrics.csv")[-1] for run in runs]
+        judged = [summarise(read(run / "evaluation.csv")) for run in runs]
+    steps, seconds = float(np.median([each.step for each in last])), float(np.median([each.seconds for each in last]))
+    rate = float(np.median([each.success_rate or 0.0 for each in judged]))
+    error = 1000 * float(np.median([each.mean_error or np.nan for each in judged]))
+    return Row(f"cycle {cycle:g} s, simulation ({len(runs)} seeds, medians)", "",
+               f"{sum(solved)} of {len(runs)} solved; {steps:,.0f} steps, {steps * cycle:,.0f} s simulated, "
+               f"{seconds:.1f} s; then {rate:.0%}, {error:.1f} mm")
+
+
+def on_the_arm(cycle: float, seed: int) -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        run = train("RX200ReachReal-v0", cycle, seed, Path(folder) / "run", 1_000_000, BUDGET)
+        episodes = read(run / "metrics.csv")
+        subprocess.run(["rosrun", "uniros", "evaluate", str(run), "--episodes", str(GOALS), "--out",
+                        str(run / "judged.csv")], check=True)
+        judged = summarise(read(run / "judged.csv"))
+    rate, error = judged.success_rate or 0.0, 1000 * (judged.mean_error or np.nan)
+    return Row(f"cycle {cycle:g} s, emulated arm, seed {seed}", "",
+               f"{episodes[-1].step:,} steps in {episodes[-1].seconds:.0f} s, {len(episodes)} episodes; "
+               f"then {rate:.0%} of {judged.episodes}, {error:.1f} mm")
+
+
+def train(env_id: str, cycle: float, seed: int, folder: Path, steps: int, budget: float | None = None) -> Path:
+    """One run, ended by Ctrl-C when its time is over."""
+    changes = [f"env_id={env_id}", f"env_args={{cycle_time: {cycle}}}", f"early_stop.check_success_rate={TARGET}",
+               f"early_stop.success_rate={TARGET}"]
+    if budget:
+        changes += ["early_stop.window=0", "hyperparameters.learning_starts=100"]
+    command = ["rosrun", "uniros", "train", "td3_reach", "--seed", str(seed), "--steps", str(steps), "--run-dir",
+               str(folder), *(word for change in changes for word in ("--set", change))]
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + budget if budget else float("inf")
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.5)
+    if process.poll() is None:
+        process.terminate()  # a request, as Ctrl-C: it saves what there is
+    process.wait(timeout=120.0)
+    return folder
