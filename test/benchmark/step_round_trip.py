@@ -172,7 +172,8 @@ def stock_client() -> Step:
     client.wait_for_server()
 
     def step(action: Any) -> Any:
-        client.send_goal_and_wait(StepGoal(action=codec.encode(action)), rospy.Duration(PATIENCE))
+        goal = StepGoal(action=codec.encode(action))
+        client.send_goal_and_wait(goal, rospy.Duration(PATIENCE), rospy.Duration(PATIENCE / 10))
         result = client.get_result()
         if result is None:  # its own race: it lost track of the goal, and would wait for ever
             return None
