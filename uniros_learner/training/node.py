@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import rosgraph
 from uniros_learner.farewell import leave_graph
 from uniros_learner.training.fields import refuse_unknown
 from uniros_learner.training.target import NS, require_master
+from uniros_msgs.knobs import Learner
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from uniros_msgs.msg import TrainingProgress
 
 NAME = "learner"
+KNOBS = {field.name for field in dataclasses.fields(Learner)}  # an earlier learner leaves their values on the master
 
 
 def is_node(argv: list[str]) -> bool:
@@ -42,7 +45,7 @@ def join(options: argparse.Namespace) -> None:
     import rospy
 
     rospy.init_node(NAME, disable_signals=True)
-    given = {name: value for name, value in rospy.get_param("~", {}).items() if value != ""}
+    given = {name: value for name, value in rospy.get_param("~", {}).items() if value != "" and name not in KNOBS}
     refuse_unknown(given, vars(options), rospy.get_name())
     for name, value in given.items():
         setattr(options, name, value)
