@@ -44,9 +44,11 @@ def learn(config: TrainingConfig, places: Sequence[Target], folder: RunFolder, t
             if as_node:
                 node.on_shutdown(interrupt.request)
             from uniros_learner.training.joint.run import JointRun
+            from uniros_learner.training.progress import of_joint
 
             run = JointRun(served(config, places, envs), envs, folder, terminal, interrupt.requested)
-            return carry_out(run, terminal, as_node)
+            with node.told(lambda: of_joint(run), lambda: run.end) if as_node else contextlib.nullcontext():
+                return carry_out(run, terminal)
     finally:
         folder.drop_if_empty()
 
@@ -73,21 +75,14 @@ def served(config: TrainingConfig, places: Sequence[Target], envs: Sequence[RosE
                                joint=dataclasses.replace(config.joint, envs=ids))
 
 
-def carry_out(run: JointRun, terminal: Terminal, as_node: bool) -> int:
-    """Train, evaluate, and say how it went, however it ends; returns the exit code.
-
-    A node says it in few words: whoever launched it shows the table, last of all.
-    """
-    from uniros_learner.training.joint import report
+def carry_out(run: JointRun, terminal: Terminal) -> int:
+    """Train, evaluate, and say how it went, however it ends; returns the exit code."""
     from uniros_learner.training.joint.loop import End
-    from uniros_learner.training.progress import of_joint
 
     try:
-        with node.told(lambda: of_joint(run), lambda: run.end) if as_node else contextlib.nullcontext():
-            run.run()
+        run.run()
     finally:
         if run.steps:
-            table = run.describe()
-            terminal.say(report.verdict(run) if as_node else "\n" + table)
+            terminal.say("\n" + run.describe())
         run.close()
     return INTERRUPTED if run.end is End.STOPPED else 0

@@ -52,12 +52,6 @@ def figures(run: JointRun) -> dict[str, Any]:
             "domains": domains}
 
 
-def verdict(run: JointRun) -> str:
-    """The same in two lines."""
-    found = ", ".join(f"{domain.name} {rate(run.evaluation.get(domain))}" for domain in run.domains)
-    return f"{run.end.value} after {run.seconds:.1f} s; {found}\nall of it in {run.folder.shown}"
-
-
 def _training(run: JointRun) -> Rows:
     each: dict[str, Callable[[Domain], str]] = {
         "steps": lambda domain: f"{domain.made:,}",
