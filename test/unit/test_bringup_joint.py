@@ -29,7 +29,7 @@ def test_each_argument_of_the_joint_launch_file_goes_where_it_is_understood() ->
 
 def test_arguments_are_shared_out() -> None:
     options = parse(["robot:=rx200", "--sim-port", "11411", "real_env:=RX200ReachGoalReal-v0", "driver:=port", "--",
-                     "rosrun", "uniros", "train", "--steps", "5", "__name:=learner", "__name:=joint", "__log:=joint.log"])
+                     "rosrun", "uniros", "train", "--steps", "5", "__name:=learner", "__name:=joint", "__log:=x"])
     assert options.learner == ("rosrun", "uniros", "train", "--steps", "5", "__name:=learner") and options.as_node
     sim, real = plans(options)
     assert set(sim.arguments) == {"robot:=rx200", "respawn:=true"} and sim.port == 11411
