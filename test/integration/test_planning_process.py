@@ -110,6 +110,7 @@ def test_another_planner_with_the_same_seed_plans_the_same(planner: BuiltinPlann
             assert np.array_equal(one.times, two.times) and np.array_equal(one.positions, two.positions)
 
 
+@pytest.mark.deadline
 @pytest.mark.parametrize("deadline", [0.2, 1.0])
 def test_a_frozen_process_costs_no_more_than_the_deadline(planner: BuiltinPlanner, deadline: float) -> None:
     go(planner)
@@ -123,6 +124,7 @@ def test_a_frozen_process_costs_no_more_than_the_deadline(planner: BuiltinPlanne
     go(planner)
 
 
+@pytest.mark.deadline
 def test_one_that_is_still_starting_is_not_ended_for_it(planner: BuiltinPlanner) -> None:
     """However short the deadlines, in the end it listens."""
     first = planner.process.pid
@@ -212,6 +214,7 @@ def test_threads_are_answered_one_by_one_each_with_its_own(planner: BuiltinPlann
     assert not wrong
 
 
+@pytest.mark.deadline
 def test_who_waits_behind_others_keeps_his_own_deadline(planner: BuiltinPlanner) -> None:
     go(planner)
     os.kill(planner.process.pid, signal.SIGSTOP)

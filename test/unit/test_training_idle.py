@@ -12,6 +12,8 @@ from uniros_learner.training.idle import RISE, Arrivals, IdleTraining
 
 CYCLE = 0.1  # s
 
+pytestmark = pytest.mark.deadline  # of cycles, in ms
+
 
 def test_an_episodes_first_action_begins_the_grid() -> None:
     arrivals = Arrivals(CYCLE)
