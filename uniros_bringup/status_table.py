@@ -7,6 +7,7 @@ import itertools
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import urlparse
 
 from uniros_bringup.joint_status import short_holder
@@ -15,6 +16,7 @@ from uniros_bringup.watch import LEVELS, Part, View
 WIDTH = 80
 NODE, LEVEL, GAP = 22, 5, "  "  # widths of columns
 BRIEF = 130  # characters of what a node says of itself; all of it is on /diagnostics
+FINE = "in order"  # what goes without saying
 ENVIRONMENT = "environment"  # the part of an env server's diagnostics that tells of its environment
 HEAD = ("environment", "on", "held by", "steps/s", "episode", "steps")
 Values = Mapping[str, str]
@@ -90,7 +92,7 @@ def _news(parts: Sequence[Part]) -> list[str]:
     """The worst that is wrong; of a node where nothing is, and that has but one part, how that is."""
     wrong = sorted((part for part in parts if part.level > 0), key=lambda part: -part.level)
     if not wrong:
-        return [_brief(parts[0].text)] if len(parts) == 1 else []
+        return [_brief(parts[0].text)] if len(parts) == 1 and parts[0].text != FINE else []
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return [_brief(wrong[0].text if len(parts) == 1 else f"{wrong[0].name}: {wrong[0].text}") + more]
 
@@ -100,8 +102,11 @@ def _brief(text: str) -> str:
 
 
 def _figures(parts: Iterable[Part]) -> list[str]:
-    values = {part.name: part.values for part in parts}
-    return [text for name, tell in FIGURES.items() if name in values and (text := tell(values[name]))]
+    values, found = {part.name: part.values for part in parts}, []
+    for name, tell in FIGURES.items():
+        with suppress(KeyError, ValueError):  # somebody else's part may have the same name
+            found.append(tell(values[name]))
+    return [text for text in found if text]
 
 
 def _paragraph(label: str, node: str, level: str, text: str) -> list[str]:
