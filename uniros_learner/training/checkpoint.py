@@ -41,6 +41,7 @@ def write(path: Path, model: BaseAlgorithm, about: dict[str, Any]) -> None:
     layout, arrays = tree.flatten({"model": _model_state(model), "moment": _moment(model)})
     partial = path.with_name(f".{path.name}.part")
     save_file(arrays, partial, {"format": FORMAT, "layout": layout, "about": json.dumps(about)})
+    partial.chmod(0o644)  # as the other files of a run
     _to_disk(partial)
     os.replace(partial, path)
     _to_disk(path.parent)
