@@ -20,6 +20,7 @@ from rosgraph.network import ROSHandshakeException, read_ros_handshake_header, w
 from uniros_bringup.xmlrpc import CALLER, CallFailed, call
 
 DEADLINE = 1.0  # s that a publisher may take to answer
+PAUSE = 0.25  # s before a publisher that was lost, or did not answer, may be asked again
 SILENCE = 1.0  # s between two looks whether to go on, where nothing is published
 CHUNK = 1 << 16  # bytes read at once
 LONGEST = 64 << 20  # bytes; a length beyond that is none
@@ -56,7 +57,7 @@ class Eavesdropper:
         """Until the publisher ends, or we do."""
         with suppress(CallFailed, OSError, ROSHandshakeException, ValueError, DeserializationError):
             self._read(node, *self._connect(node))
-        self._closed.wait(DEADLINE)  # before it may be tried again
+        self._closed.wait(PAUSE)
         with self._lock:
             self._heeded.discard(node)
 

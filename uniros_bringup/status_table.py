@@ -122,7 +122,7 @@ def _of_environment(values: Values) -> str:
 
 def _of_loop(values: Values) -> str:
     refused = sum(int(count) for name, count in values.items() if name.startswith("refused: "))
-    gate = f"{refused} actions refused by the safety gate" if refused else ""
+    gate = f"{refused:,} actions refused by the safety gate" if refused else ""
     if values.get("ticks", "0") == "0":
         return gate
     late = f"loop {values['rate']} Hz, p99 {values['jitter_p99_ms']} ms late, {values['missed_ticks']} ticks missed, " \

@@ -1,4 +1,4 @@
-"""What people see of two masters: status, diagnostics, a training's progress, one arm beside the other."""
+"""What people see of two masters: one table, diagnostics, one arm beside the other."""
 
 from __future__ import annotations
 
@@ -22,10 +22,8 @@ from uniros_bringup.graph import Graph
 from uniros_bringup.watch import Part, Watch
 from uniros_bringup.xmlrpc import call
 from uniros_msgs.errors import InvalidAction
-from uniros_msgs.msg import TrainingProgress
 
 NODES = Path(__file__).parents[2] / "uniros_bringup" / "nodes"
-TRAIN = NODES.parents[1] / "uniros_learner" / "nodes" / "train"
 URDF = """<robot name="arm"><link name="rx200/base_link"/><link name="rx200/base_footprint"/>
 <joint name="foot" type="fixed"><parent link="rx200/base_footprint"/><child link="rx200/base_link"/></joint></robot>"""
 
@@ -85,25 +83,6 @@ def test_diagnostics_tell_what_was_refused(masters: tuple[Graph, Graph]) -> None
         assert found and found.text.startswith("InvalidAction: action: expected")
         assert found.values["failed: InvalidAction"] == "1" and int(found.values["episode"]) > 0
         assert loop and loop.level == 0 and loop.values["overruns"] == "0"
-
-
-def test_a_training_tells_how_it_goes_and_leaves_no_name_behind(masters: tuple[Graph, Graph], tmp_path: Path) -> None:
-    graph = masters[0]
-    told: list[TrainingProgress] = []
-    ears = Eavesdropper(graph.master.uri, "/learner/progress", TrainingProgress, lambda _, each: told.append(each))
-    command = [sys.executable, TRAIN, "td3_reach", "--steps", "150", "--run-dir", tmp_path / "run",
-               "--set", "evaluation.episodes=1", "--set", "hyperparameters.learning_starts=50", "__name:=learner"]
-    with closing(ears), closing(Watch(graph.master.uri)) as watch:
-        learner = graph.node(command, "learner")
-        wait_until(lambda: ears.look(["/learner"]) or told or not learner.alive, 30.0)
-        wait_until(lambda: heard(watch, "/learner", "training") or not learner.alive, 20.0)
-        assert learner.alive, learner.tail(30)
-        assert learner.wait(30.0) == 0, learner.tail(30)
-    first, last = told[0], told[-1]
-    assert first.algorithm == "td3" and first.env_ids == ["RX200ReachSim-v0"] and first.domains == ["sim"]
-    assert last.state == "all steps done" and last.steps == sum(last.domain_steps) == last.total_steps == 150
-    assert last.buffer_size == 150 and last.updates > 0 and last.episodes > 0 and 0 <= last.success_rate <= 1
-    wait_until(lambda: not any("learner" in name for name in names(graph)), 5.0)
 
 
 def test_the_other_arm_is_shown_beside_this_one_and_nothing_registered_there(masters: tuple[Graph, Graph]) -> None:

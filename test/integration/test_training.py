@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -15,9 +16,11 @@ import pytest
 import yaml
 from live import serve, wait_until
 
+from uniros_bringup.eavesdrop import Eavesdropper
 from uniros_bringup.graph import Graph
 from uniros_bringup.xmlrpc import call
 from uniros_learner.training.run_folder import CONTENTS
+from uniros_msgs.msg import TrainingProgress
 
 FIGURES = ("success", "final error", "episode length", "return")
 NODES = Path(__file__).resolve().parents[2] / "uniros_learner" / "nodes"
@@ -97,7 +100,16 @@ def test_a_node_learns_in_the_environment_of_its_master(graph: Graph, tmp_path: 
                   "changes": TINY[1::2]}  # fmt: skip
     for name, value in parameters.items():
         call(graph.master.uri, "setParam", f"/learner/{name}", value)
-    out = finish(command("train", "__name:=learner", "__log:=/dev/null", **graph.master.env()))
+    told: list[TrainingProgress] = []
+    ears = Eavesdropper(graph.master.uri, "/learner/progress", TrainingProgress, lambda _, each: told.append(each))
+    with contextlib.closing(ears):
+        learner = command("train", "__name:=learner", "__log:=/dev/null", **graph.master.env())
+        wait_until(lambda: ears.look(["/learner"]) or told or learner.poll() is not None, 30.0)
+        out = finish(learner)
+    assert told[-1].state == "all steps done" and told[-1].domains == ["sim"]
+    assert (told[-1].steps, told[-1].domain_steps, told[-1].buffer_size, told[-1].updates > 0) == (60, (60,), 60, True)
+    nodes = {node for kind in call(graph.master.uri, "getSystemState") for _name, nodes in kind for node in nodes}
+    assert not [node for node in nodes if "learner" in node], "who has ended is on the graph no more"
     assert f"/rx200 on {graph.master.uri}: up to 60 steps, seed 3" in out
     assert "all steps done after 60 steps" in out
     summary = (tmp_path / "run" / "summary.txt").read_text()
