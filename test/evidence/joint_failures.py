@@ -63,6 +63,12 @@ def going(run: JointRun) -> None:
         raise RuntimeError(f"training does not get going: {run.updates} updates; {'; '.join(states)}") from error
 
 
+def in_an_episode(domain: Domain) -> None:
+    """Until some steps of an episode have come; where they take time."""
+    if not domain.lock_step:
+        wait_until(lambda: domain.made - domain.learnt - domain.dropped >= 2, 60.0)
+
+
 def killed(what: str, number: int, process: Callable[[Domain], int]) -> Iterator[Row]:
     """Kill a process of one domain, and wait until it is back."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -71,6 +77,7 @@ def killed(what: str, number: int, process: Callable[[Domain], int]) -> Iterator
         run = training.run
         going(run)
         broken, other = run.domains[number], run.domains[1 - number]
+        in_an_episode(broken)
         os.kill(process(broken), signal.SIGKILL)
         noticed = wait_until(lambda: broken.member.state is State.DOWN, 15.0)
         updates, steps, since = run.updates, other.made, time.monotonic()
@@ -90,6 +97,7 @@ def cable() -> Iterator[Row]:
         run = training.run
         going(run)
         other, broken = run.domains
+        in_an_episode(broken)
         rig.operator.fault("unplug")
         noticed = wait_until(lambda: broken.member.state is State.DOWN, 15.0)
         updates, steps, since = run.updates, other.made, time.monotonic()
