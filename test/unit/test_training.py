@@ -15,6 +15,7 @@ import pytest
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 
+from uniros_env_server.registration import register
 from uniros_learner.training import run_folder
 from uniros_learner.training.config import EarlyStop, EvaluationPlan, TrainingConfig
 from uniros_learner.training.environments import vectorise
@@ -241,6 +242,12 @@ def test_normalised_goals_have_one_scale_and_come_back_with_the_policy(folder: R
     assert seen["achieved_goal"] == seen["desired_goal"] != 1.0
     again = evaluate(load_policy(folder.policy), venv, 20, EVALUATION_SEED)
     assert [e.total_reward for e in again] == [e.total_reward for e in run.evaluation]
+
+
+def test_hindsight_before_the_end_of_an_episode_is_refused(folder: RunFolder) -> None:
+    register()
+    with pytest.raises(InvalidConfig, match="at least 100 steps for each of 1"):
+        Trainer(CONFIG, gymnasium.make("RX200ReachGoalSim-v0"), folder, Terminal(io.StringIO()))
 
 
 def test_discrete_actions_are_nudges_of_one_joint_each() -> None:

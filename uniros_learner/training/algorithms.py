@@ -9,11 +9,11 @@ import torch
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
-from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
+from stable_baselines3.her.her_replay_buffer import HerReplayBuffer as HER
 
 from uniros_learner.training.catalogue import ALGORITHMS
 from uniros_learner.training.config import TrainingConfig
-from uniros_learner.training.environments import has_goals
+from uniros_learner.training.environments import has_goals, longest_episode
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.flat_goals import FlatGoals, FlatHerReplayBuffer
 from uniros_learner.training.hyperparameters import split
@@ -41,6 +41,8 @@ def build(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
         raise InvalidConfig(f"{config.algorithm} has no {policy}, which observations like these need: "
                             f"{venv.observation_space}")
     settings = algorithm_arguments(of_algorithm, venv.action_space.shape, _hindsight(venv))
+    if isinstance(settings.get("replay_buffer_class"), type) and issubclass(settings["replay_buffer_class"], HER):
+        _check_first_episode(settings["learning_starts"], venv)
     try:
         return class_of(config.algorithm)(
             policy=own_class(policy) if ":" in policy else policy,
@@ -54,10 +56,19 @@ def build(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
         raise InvalidConfig(f"{config.algorithm} does not accept these settings: {error}") from error
 
 
+def _check_first_episode(learning_starts: int, venv: VecEnv) -> None:
+    """Raises InvalidConfig when there may be nothing to learn from yet: hindsight needs a finished episode."""
+    longest = longest_episode(venv)
+    if longest and learning_starts < longest * venv.num_envs:
+        raise InvalidConfig(f"hyperparameters.learning_starts: {learning_starts} steps may come before the end of the "
+                            f"first episode, which hindsight learns from; expected at least {longest} steps for each "
+                            f"of {venv.num_envs} environments")
+
+
 def _hindsight(venv: VecEnv) -> type | None:
     """The replay buffer that relabels goals as this environment shows them."""
     if isinstance(venv.observation_space, spaces.Dict):
-        return HerReplayBuffer if has_goals(venv.observation_space) else None
+        return HER if has_goals(venv.observation_space) else None
     return FlatHerReplayBuffer if unwrap_vec_wrapper(venv, FlatGoals) else None
 
 

@@ -78,6 +78,17 @@ def description_of(env: gymnasium.Env | VecEnv) -> Any:
     return getattr(inner, "description", None)
 
 
+def longest_episode(venv: VecEnv) -> int | None:
+    """Steps after which an episode is over at the latest, as far as that is known."""
+    description = description_of(venv)
+    if description is not None:
+        told: int | None = (json.loads(description.spec or "{}") or {}).get("max_episode_steps")
+    else:
+        specs = venv.get_attr("spec") if isinstance(venv.unwrapped, DummyVecEnv) else [None]
+        told = getattr(specs[0], "max_episode_steps", None)
+    return told
+
+
 def task_of(env: gymnasium.Env | VecEnv) -> dict[str, Any]:
     """Name and parameters of the task behind an env server, when it is known here; else {}."""
     description = description_of(env)
