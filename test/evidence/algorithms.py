@@ -18,17 +18,17 @@ import numpy as np
 from run import HERE, Row
 
 from uniros_learner.training import comparison
-from uniros_learner.training.catalogue import ALGORITHMS
+from uniros_learner.training.catalogue import TORCH
 
 SEEDS = (0, 1, 2)
-SPARSE = tuple(name for name, entry in ALGORITHMS.items() if entry.off_policy)
+SPARSE = tuple(name for name, entry in TORCH.items() if entry.off_policy)
 MUST = ("td3", "sac", "tqc")  # solve the sparse variant
 TARGET = 0.95
 PICTURES = HERE.parent.parent / "docs" / "images"
 CHANGES = [f"early_stop.success_rate={TARGET}", f"early_stop.check_success_rate={TARGET}"]
 
 
-def measure(seeds: Sequence[int] = SEEDS, dense: Sequence[str] = tuple(ALGORITHMS), sparse: Sequence[str] = SPARSE
+def measure(seeds: Sequence[int] = SEEDS, dense: Sequence[str] = tuple(TORCH), sparse: Sequence[str] = SPARSE
             ) -> Iterator[Row]:
     for task, names in (("reach", dense), ("reach_goal", sparse)):
         with tempfile.TemporaryDirectory() as folder:

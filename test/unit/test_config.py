@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from uniros_learner.training import config, train_command
-from uniros_learner.training.catalogue import ALGORITHMS
+from uniros_learner.training.catalogue import TORCH
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.terminal import Terminal
 
@@ -91,7 +91,7 @@ def test_numbers_without_a_dot_in_front_of_the_exponent_are_taken() -> None:
     assert config.load(REACH, ["steps=1e4"]).steps == 10_000
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", TORCH)
 def test_one_word_exchanges_the_algorithm(algorithm: str) -> None:
     by_option = config.load(REACH, algorithm=algorithm)
     file, named = config.find(f"{algorithm}_reach")

@@ -47,7 +47,7 @@ def build(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
         return class_of(config.algorithm)(
             policy=own_class(policy) if ":" in policy else policy,
             env=venv,
-            policy_kwargs=policy_arguments(of_policy),
+            policy_kwargs=policy_arguments(of_policy, ALGORITHMS[config.algorithm].jax),
             seed=config.seed,
             device=config.device,
             **settings,

@@ -26,4 +26,4 @@ class Best:
         if self.score is None or score[0] > self.score[0] or score >= self.score:
             self.score = score
             save_policy(self._folder.best, model, self._config)
-            save_actor(self._folder.best_actor, model)
+            save_actor(self._folder.best_actor, model, self._config)

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from uniros_learner.training.fields import InvalidConfig
 
 Actions = Literal["continuous", "discrete", "any"]
-SB3, CONTRIB = "stable_baselines3", "sb3_contrib"
+SB3, CONTRIB, SBX = "stable_baselines3", "sb3_contrib", "sbx"
+SBX_PREFIX = "sbx_"  # of our names for its algorithms
 NO_LITERAL = "(not a literal)"  # stands for a default that is more than a number, a text or None
 
 
@@ -27,6 +28,7 @@ class Algorithm:
     off_policy: bool
     actions: Actions = "continuous"
     dict_observations: bool = True
+    jax: bool = False
 
     def keywords(self) -> dict[str, Any]:
         """What its constructor takes, with defaults. Raises InvalidConfig when the package is not installed."""
@@ -42,7 +44,7 @@ HANDED_OVER = ("observation_space", "action_space", "lr_schedule")
 TD3_POLICY = (SB3, "td3/policies.py", "TD3Policy")
 ACTOR_CRITIC = (SB3, "common/policies.py", "ActorCriticPolicy")
 
-ALGORITHMS: dict[str, Algorithm] = {
+TORCH: dict[str, Algorithm] = {
     "ppo": Algorithm(SB3, "PPO", "ppo/ppo.py", ACTOR_CRITIC, False, "any"),
     "a2c": Algorithm(SB3, "A2C", "a2c/a2c.py", ACTOR_CRITIC, False, "any"),
     "ddpg": Algorithm(SB3, "DDPG", "ddpg/ddpg.py", TD3_POLICY, True),
@@ -53,6 +55,22 @@ ALGORITHMS: dict[str, Algorithm] = {
     "crossq": Algorithm(CONTRIB, "CrossQ", "crossq/crossq.py", (CONTRIB, "crossq/policies.py", "CrossQPolicy"), True,
                         dict_observations=False),
 }
+
+
+
+def _sbx(cls: str, off_policy: bool = True, actions: Actions = "continuous", policy: str = "") -> Algorithm:
+    """One of SBX, which is optional: requirements/jax.txt."""
+    folder, policy = cls.lower(), policy or cls
+    source = (SBX, f"{policy.lower()}/policies.py", f"{policy}Policy")
+    return Algorithm(SBX, cls, f"{folder}/{folder}.py", source, off_policy, actions,
+                     dict_observations=off_policy and actions == "continuous", jax=True)
+
+
+JAX: dict[str, Algorithm] = {
+    "sbx_td3": _sbx("TD3"), "sbx_ddpg": _sbx("DDPG", policy="TD3"), "sbx_sac": _sbx("SAC"), "sbx_tqc": _sbx("TQC"),
+    "sbx_ppo": _sbx("PPO", False, "any"), "sbx_dqn": _sbx("DQN", True, "discrete"),
+}  # fmt: skip
+ALGORITHMS = TORCH | JAX
 
 REPLAY_BUFFERS = {  # ours: the file and class of its constructor in Stable-Baselines3
     "plain": ("common/buffers.py", "ReplayBuffer"),
@@ -65,7 +83,7 @@ def constructor(package: str, source: str, cls: str) -> dict[str, Any]:
     """The parameters of a class's `__init__` with their defaults; None where there is none. Imports nothing."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise InvalidConfig(f"{cls} is in the Python package {package!r}, which is not installed here")
+        raise InvalidConfig(f"{cls} is in the Python package {package!r}, not installed here: see requirements/")
     path = Path(spec.submodule_search_locations[0]) / source
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.ClassDef) and node.name == cls:

@@ -23,7 +23,7 @@ from stable_baselines3.common.save_util import recursive_getattr
 from stable_baselines3.common.vec_env import unwrap_vec_wrapper
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
-from uniros_learner.training import tree
+from uniros_learner.training import jax_models, tree
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.normalise import Normalise
 from uniros_msgs import codec
@@ -73,6 +73,8 @@ class Checkpoint:
                 recursive_getattr(model, name).data.copy_(value)
             for name, value in self._model["counters"].items():
                 setattr(model, name, value)
+            if self._model["jax"]:
+                jax_models.put(model, self._model["jax"])
             if self._model["buffer"]:
                 _put_buffer(_buffer_of(model), self._model["buffer"])
         except (ValueError, KeyError, RuntimeError, AttributeError) as error:
@@ -115,6 +117,7 @@ def _model_state(model: BaseAlgorithm) -> dict[str, Any]:
         "parameters": model.get_parameters(),
         "variables": {name: recursive_getattr(model, name) for name in variables},
         "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
+        "jax": jax_models.state(model) if jax_models.is_jax(model) else {},
         "buffer": _buffer_state(_buffer_of(model)) if isinstance(model, OffPolicyAlgorithm) else {},
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from uniros_learner.training.catalogue import ALGORITHMS
+from uniros_learner.training.catalogue import ALGORITHMS, SBX_PREFIX
 from uniros_learner.training.fields import Bounds, InvalidConfig, OneOf, read, setting
 from uniros_learner.training.hyperparameters import flat, resolve
 from uniros_learner.training.joint.plan import JointPlan
@@ -124,8 +124,16 @@ def merged(path: Path, changes: Mapping[str, Any], algorithm: str | None = None)
 def of(given: Mapping[str, Any]) -> TrainingConfig:
     """Settings from a mapping as YAML gives it, on top of config/algorithms/ALGORITHM.yaml. Raises InvalidConfig."""
     chosen = given.get("algorithm", TrainingConfig.algorithm)
-    default = _folder() / f"{chosen}.yaml" if chosen in ALGORITHMS else None
-    return read(TrainingConfig, _merged(_parse(default) if default and default.exists() else {}, given))
+    return read(TrainingConfig, _merged(_defaults(chosen) if chosen in ALGORITHMS else {}, given))
+
+
+def _defaults(algorithm: str) -> dict[str, Any]:
+    """What config/algorithms has for it; SBX's take the settings of the same algorithm, but not PyTorch's own."""
+    given = _parse(_folder() / f"{algorithm.removeprefix(SBX_PREFIX)}.yaml")
+    if ALGORITHMS[algorithm].jax:
+        given["algorithm"] = algorithm
+        given["hyperparameters"].pop("optimizer_kwargs", None)
+    return given
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -199,9 +207,10 @@ def find(name: str) -> tuple[Path, str | None]:
     stem = Path(name).name.removesuffix(".yaml")
     if stem in known:
         return known[stem], None
-    algorithm, _, rest = stem.partition("_")
-    if algorithm in ALGORITHMS and rest in known:
-        return known[rest], algorithm
+    for algorithm in ALGORITHMS:
+        rest = stem.removeprefix(f"{algorithm}_")
+        if rest != stem and rest in known:
+            return known[rest], algorithm
     near = difflib.get_close_matches(stem, [*known, *(f"{each}_{task}" for each in ALGORITHMS for task in known)], n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise InvalidConfig(f"there is no file {name!r}; {hint}in {_folder()} there are {', '.join(known) or 'none'}")

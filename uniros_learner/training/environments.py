@@ -21,6 +21,7 @@ from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.flat_goals import FlatGoals
 from uniros_learner.training.normalise import Normalise
 from uniros_learner.training.nudging import Nudges
+from uniros_learner.training.packed import Packed
 from uniros_learner.training.seeding import SeededEpisodes
 
 
@@ -46,6 +47,15 @@ def vectorise(env: gymnasium.Env | VecEnv, config: TrainingConfig | None = None)
         return venv
     return Normalise(venv, norm_obs=config.normalise != "rewards", norm_reward=config.normalise != "observations",
                      gamma=config.hyperparameters["gamma"])
+
+
+def for_policy(policy: Any, env: gymnasium.Env | VecEnv, config: TrainingConfig) -> VecEnv:
+    """`env` as a policy that was saved sees it. One that is packed for env servers brings all but nudges with it."""
+    if not isinstance(policy, Packed):
+        return vectorise(env, config)
+    venv = vectorise(env)
+    discrete = isinstance(policy.action_space, spaces.Discrete) and isinstance(venv.action_space, spaces.Box)
+    return Nudges(venv, config.nudge) if discrete else venv
 
 
 def _single(env: gymnasium.Env, config: TrainingConfig | None) -> VecEnv:

@@ -60,13 +60,13 @@ def run(argv: list[str], terminal: Terminal) -> int:
     # They load PyTorch: only now that the user has been told what happens.
     from uniros_learner.training import report
     from uniros_learner.training.agent import Agent
-    from uniros_learner.training.environments import vectorise
+    from uniros_learner.training.environments import for_policy
     from uniros_learner.training.evaluation import evaluate_shown
     from uniros_learner.training.policy_file import check_fits, load_policy, put_normalisation
 
     policy = load_policy(path, options.trust, config.algorithm)
     with contextlib.closing(place.open()) as env:
-        venv = vectorise(env, config)
+        venv = for_policy(policy, env, config)
         check_fits(policy, venv)
         put_normalisation(venv, path)
         episodes = evaluate_shown(policy, venv, plan, terminal)

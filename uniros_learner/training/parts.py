@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -73,10 +74,16 @@ def own_class(name: str) -> Any:
             sys.path.remove(here)
 
 
-def named_class(kind: str, name: str) -> Any:
-    """The class that a keyword's name stands for."""
+def named_class(kind: str, name: str, jax: bool = False) -> Any:
+    """The class that a keyword's name stands for; with JAX the function."""
     if ":" in name:
         return own_class(name)
+    if jax:
+        from jax import nn
+
+        if kind != "activation_fn":
+            return getattr(import_module("optax"), name)
+        return partial(nn.gelu, approximate=False) if name == "gelu" else getattr(nn, name)
     if kind == "activation_fn":
         return getattr(torch.nn, ACTIVATIONS[name])
     return getattr(torch.optim, OPTIMIZERS[name])
@@ -86,9 +93,9 @@ CLASSES = ("activation_fn", "optimizer_class", "features_extractor_class", "roll
 SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
 
 
-def policy_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+def policy_arguments(given: Mapping[str, Any], jax: bool = False) -> dict[str, Any]:
     """The keywords of a policy's constructor, with classes for their names."""
-    return {name: named_class(name, value) if name in CLASSES else value for name, value in given.items()}
+    return {name: named_class(name, value, jax) if name in CLASSES else value for name, value in given.items()}
 
 
 def algorithm_arguments(given: Mapping[str, Any], action_shape: tuple[int, ...] | None, her: type | None

@@ -19,21 +19,25 @@ from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_wrapper
 
 from uniros_learner.training.actor import actor_of
 from uniros_learner.training.algorithms import class_of, policy_class
-from uniros_learner.training.catalogue import ALGORITHMS
+from uniros_learner.training.catalogue import ALGORITHMS, JAX
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.fields import checked
 from uniros_learner.training.flat_goals import FlatGoals
 from uniros_learner.training.hyperparameters import split
+from uniros_learner.training.jax_models import is_jax, policy_of
 from uniros_learner.training.keywords import TABLE
 from uniros_learner.training.normalise import Normalise
+from uniros_learner.training.packed import Packed
 from uniros_learner.training.parts import own_class, policy_arguments
 from uniros_learner.training.run_folder import replace
 from uniros_msgs import spaces
 from uniros_msgs.errors import InvalidPolicy, UnirosError
+from uniros_msgs.policy import FORMAT as ACTOR_FORMAT
 from uniros_msgs.policy import Policy
 
 NORMALISE = "normalise"  # what the names of a normalisation's statistics begin with
 FORMAT = "uniros policy 2"
+DEFAULT_ACTIVATION = {name: "tanh" if name.endswith("ppo") else "relu" for name in JAX}  # as SBX has it
 ZIP = b"PK\x03\x04"  # how a zip file begins
 
 
@@ -42,7 +46,10 @@ class PolicyRefused(UnirosError):
 
 
 def save_policy(path: Path, model: BaseAlgorithm, config: TrainingConfig) -> None:
-    """Write all weights of `model.policy`, and what is needed to build it again."""
+    """Write all weights of `model.policy`, and what is needed to build it again; of JAX what an env server takes."""
+    if is_jax(model):
+        replace(path, _actor(model, config).pack())
+        return
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.policy.state_dict().items()}
     venv = model.get_env()
     normalise = unwrap_vec_wrapper(venv, Normalise) if venv else None
@@ -52,18 +59,25 @@ def save_policy(path: Path, model: BaseAlgorithm, config: TrainingConfig) -> Non
     replace(path, save(weights, {"format": FORMAT, "description": json.dumps(describe(model, config))}))
 
 
-def save_actor(path: Path, model: BaseAlgorithm) -> str:
+def save_actor(path: Path, model: BaseAlgorithm, config: TrainingConfig) -> str:
     """Write the policy as an env server takes it; the reason why it cannot be written, or nothing."""
     try:
-        actor = Policy.load(actor_of(model))
+        replace(path, _actor(model, config).pack())
     except InvalidPolicy as error:
         return str(error)
+    return ""
+
+
+def _actor(model: BaseAlgorithm, config: TrainingConfig) -> Policy:
+    if is_jax(model):
+        actor = policy_of(model, config.hyperparameters.get("activation_fn") or DEFAULT_ACTIVATION[config.algorithm])
+    else:
+        actor = Policy.load(actor_of(model))
     venv = model.get_env()
     flat = unwrap_vec_wrapper(venv, FlatGoals) if venv else None
     if flat:  # numbers in the same order
         actor = Policy(flat.parts, actor.action_space, actor.head, actor.activations, actor.tensors, actor.version)
-    replace(path, actor.pack())
-    return ""
+    return actor
 
 
 def describe(model: BaseAlgorithm, config: TrainingConfig) -> dict[str, Any]:
@@ -82,8 +96,8 @@ def describe(model: BaseAlgorithm, config: TrainingConfig) -> dict[str, Any]:
     }
 
 
-def load_policy(path: Path, trust: bool = False, algorithm: str = "td3") -> BasePolicy:
-    """The policy in a run's `policy.safetensors`, or with `trust` in a Stable-Baselines3 zip of `algorithm`.
+def load_policy(path: Path, trust: bool = False, algorithm: str = "td3") -> BasePolicy | Packed:
+    """The policy in a run's `policy.safetensors` or `actor.safetensors`, or with `trust` in a zip of `algorithm`.
 
     Raises PolicyRefused for anything else, and for files that are damaged or not what they say. Without `trust` also
     for policies with classes of somebody's own: to import them is to run them.
@@ -103,7 +117,7 @@ def load_policy(path: Path, trust: bool = False, algorithm: str = "td3") -> Base
     return class_of(algorithm).load(path, device="cpu", custom_objects=no_buffer).policy
 
 
-def _load_safetensors(path: Path, trust: bool) -> BasePolicy:
+def _load_safetensors(path: Path, trust: bool) -> BasePolicy | Packed:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -111,6 +125,8 @@ def _load_safetensors(path: Path, trust: bool) -> BasePolicy:
             weights = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise PolicyRefused(f"{path} is not a policy of ours ({error}); expected a run's policy.safetensors") from error
+    if metadata.get("format") == ACTOR_FORMAT:
+        return Packed(Policy.load(path.read_bytes()))
     if metadata.get("format") != FORMAT:
         raise PolicyRefused(f"{path} has the format {metadata.get('format')!r}; expected {FORMAT!r}")
     try:
@@ -159,7 +175,7 @@ def put_normalisation(venv: VecEnv, path: Path) -> None:
                             "policy.safetensors of the run") from error
 
 
-def check_fits(policy: BasePolicy, env: gymnasium.Env | VecEnv) -> None:
+def check_fits(policy: BasePolicy | Packed, env: gymnasium.Env | VecEnv) -> None:
     """Raises PolicyRefused when the policy was trained on other spaces than `env` has."""
     for name in ("observation_space", "action_space"):
         trained, offered = getattr(policy, name), getattr(env, name)

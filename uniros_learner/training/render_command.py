@@ -54,12 +54,12 @@ def run(argv: list[str], terminal: Terminal) -> int:
     os.environ.setdefault("MUJOCO_GL", "egl")  # for the env server: without a screen, on the CPU
 
     from uniros_learner.training.agent import Agent
-    from uniros_learner.training.environments import vectorise
+    from uniros_learner.training.environments import for_policy
     from uniros_learner.training.policy_file import check_fits, load_policy, put_normalisation
 
     policy = load_policy(path, options.trust, config.algorithm)
     with contextlib.closing(make(env_id, render_mode="rgb_array", **env_args)) as env:
-        venv = vectorise(env, config)
+        venv = for_policy(policy, env, config)
         check_fits(policy, venv)
         put_normalisation(venv, path)
         rate = frame_rate(env)

@@ -225,7 +225,7 @@ class Trainer:
     def save(self) -> None:
         """Write the policy, the model and a checkpoint as they are."""
         save_policy(self.folder.policy, self.model, self.config)
-        reason = save_actor(self.folder.actor, self.model)
+        reason = save_actor(self.folder.actor, self.model, self.config)
         if reason:
             self._terminal.say(f"no actor.safetensors: {reason}")
         self.model.save(self.folder.model)

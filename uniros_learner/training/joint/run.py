@@ -136,7 +136,7 @@ class JointRun:
     def save(self) -> None:
         """Write the policy and the model as they are."""
         save_policy(self.folder.policy, self.model, self.config)
-        save_actor(self.folder.actor, self.model)
+        save_actor(self.folder.actor, self.model, self.config)
         self.model.save(self.folder.model)
 
     def describe(self) -> str:

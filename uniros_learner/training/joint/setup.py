@@ -20,7 +20,7 @@ from uniros_learner.multi_task_goal import MultiTaskGoalEnv
 from uniros_learner.multi_task_member import Member
 from uniros_learner.relabel import local_reward
 from uniros_learner.training.algorithms import build
-from uniros_learner.training.catalogue import ALGORITHMS
+from uniros_learner.training.catalogue import ALGORITHMS, TORCH
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.environments import has_goals, vectorise
 from uniros_learner.training.fields import InvalidConfig
@@ -65,8 +65,8 @@ def set_up(config: TrainingConfig, envs: Sequence[RosEnv]) -> Setup:
 
 def _check_algorithm(config: TrainingConfig, envs: Sequence[RosEnv]) -> None:
     entry, goals = ALGORITHMS[config.algorithm], bool(envs) and has_goals(envs[0].observation_space)
-    if not entry.off_policy or entry.actions != "continuous":
-        able = [name for name, each in ALGORITHMS.items() if each.off_policy and each.actions == "continuous"]
+    if not entry.off_policy or entry.actions != "continuous" or entry.jax:
+        able = [name for name, each in TORCH.items() if each.off_policy and each.actions == "continuous"]
         raise InvalidConfig(f"algorithm: {config.algorithm} cannot learn from what several domains bring at their own "
                             f"pace; expected one of {', '.join(able)}")
     if goals and not entry.dict_observations:
