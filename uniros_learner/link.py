@@ -31,6 +31,7 @@ class Op(IntEnum):
     FEEDBACK = 7  # an answer only, of which a rollout gets any number before its result, and perhaps some after it
     POLICY = 8
     CANCEL = 9  # of the rollout under way; has no payload and no answer of its own
+    DIRECT = 10  # to and from a worker only: lend us the connection for steps, see direct.py
 
 
 Reply = Callable[[Op, bytes], None]

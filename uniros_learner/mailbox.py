@@ -22,6 +22,9 @@ class Mailbox:
         self._reading = False  # whether some thread does
         self.ended = False  # the other end is gone
 
+    def fileno(self) -> int:
+        return self._frames.socket.fileno()
+
     def expect(self, number: int) -> None:
         """Keep what comes for this request."""
         self._boxes[number] = deque()

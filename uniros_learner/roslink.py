@@ -22,6 +22,7 @@ from actionlib_msgs.msg import GoalID
 
 from uniros_bringup.xmlrpc import CallFailed, call
 from uniros_learner.link import Op, Reply, pack_failure, raise_error, serialise
+from uniros_learner.loan import Loan
 from uniros_learner.tether import Tethers
 from uniros_msgs import wire
 from uniros_msgs.errors import Closed, ConnectionFailed, MasterDied, ServerDied, StartFailed, Timeout, UnirosError
@@ -30,6 +31,7 @@ from uniros_msgs.srv import Acquire, AcquireResponse, Call, Describe, Release, S
 from uniros_msgs.topics import Inlet, Outlet
 
 ACTIONS = (Op.STEP, "step", StepAction), (Op.RESET, "reset", ResetAction), (Op.ROLLOUT, "rollout", RolloutAction)
+LENT = "lent"  # stands for a goal's id where requests are kept
 LEASE_EXPIRY = 5.0  # s after which a vanished learner loses its claim
 LEASE_PERIOD = 1.5  # s between renewals
 
@@ -47,8 +49,10 @@ class RosLink:
     """
 
     def __init__(
-        self, ns: str, holder: str, timeout: float = 10.0, explain: Callable[[float], str] = lambda patience: ""
+        self, ns: str, holder: str, timeout: float = 10.0, explain: Callable[[float], str] = lambda patience: "",
+        lends: bool = False,
     ):
+        """lends: whether the connection of the step action may be asked for."""
         deadline = time.monotonic() + timeout
         self._ns = "/" + ns.strip("/")
         self._master_uri = rosgraph.get_master_uri()
@@ -59,6 +63,8 @@ class RosLink:
         self._pending: dict[str, tuple[Op, Reply]] = {}
         self._rollout: tuple[str, Reply | None] = ("", None)  # the latest; its feedback may come after its result
         self._ended: UnirosError | None = None
+        self._lends = lends
+        self._loan: Loan | None = None
         self._tethers: Tethers | None = None
         self._node_uri = self._find(deadline)
         if not rospy.core.is_initialized():
@@ -103,7 +109,12 @@ class RosLink:
         for op, name, action in ACTIONS:
             kinds = action()
             self._goals[op] = Outlet(f"{self._ns}/env/{name}/goal", type(kinds.action_goal))
-            self._results.append(Inlet(f"{self._ns}/env/{name}/result", type(kinds.action_result), self._receive))
+            elsewhere = None
+            if op is Op.STEP and self._lends:
+                self._loan = Loan(self._goals[op], self._server_name)
+                elsewhere = self._loan.wait
+            result = f"{self._ns}/env/{name}/result"
+            self._results.append(Inlet(result, type(kinds.action_result), self._receive, elsewhere))
         self._results.append(Inlet(f"{self._ns}/env/rollout/feedback", RolloutActionFeedback, self._receive_feedback))
         self._goals[Op.CANCEL] = Outlet(f"{self._ns}/env/rollout/cancel", GoalID)
         while not (
@@ -187,6 +198,32 @@ class RosLink:
         """As `Link.cancel_rollout`."""
         self._goals[Op.CANCEL].send(serialise(GoalID(id=self._rollout[0])))
 
+    # --- lending ------------------------------------------------------------------------------------------------------
+
+    def lend(self, reply: Reply) -> tuple[int, int] | None:
+        """The sockets of step goals and step results; None when they cannot be had now.
+
+        `reply` is told when they are wanted back (DIRECT) and when all has ended (FAILED).
+        """
+        sockets = self._loan.lend() if self._loan else None
+        if sockets:
+            self._pending[LENT] = (Op.DIRECT, reply)
+            if self._ended:
+                self._fail_pending()
+        return sockets
+
+    def take_back(self) -> None:
+        """They are not used any more."""
+        self._pending.pop(LENT, None)
+        if self._loan:
+            self._loan.take_back()
+
+    def _recall(self) -> None:
+        """Ask for them when others want to hear the goals, too."""
+        _, reply = self._pending.get(LENT, (Op.DIRECT, None))
+        if reply and self._loan and self._loan.wanted_elsewhere:
+            reply(Op.DIRECT, b"")
+
     def _receive(self, buffer: bytes, caller: str) -> None:
         envelope = wire.open_result(buffer)
         op, reply = self._pending.pop(envelope.goal_id, (Op.FAILED, None))
@@ -220,6 +257,7 @@ class RosLink:
             time.sleep(LEASE_PERIOD)
             with suppress(*ROS_ERRORS):  # the tether tells whether the server is gone; a step renews the lease, too
                 self._lease(request)
+            self._recall()
 
     def _lost(self, peer: str) -> None:
         kind = MasterDied if peer == "master" else ServerDied

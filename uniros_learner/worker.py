@@ -1,4 +1,4 @@
-"""`python -m uniros_learner.worker FD`: holds one connection for a learner, so that a learner can hold several.
+"""`python -m uniros_learner.worker PID FD FD`: holds one connection for a learner, so that a learner can hold several.
 
 The worker passes serialised requests from the learner's socket to a `RosLink` and answers back; it decodes nothing.
 When it is told to serve an environment itself, it also owns the private master and the env server. It ends, and ends
@@ -68,8 +68,9 @@ class Task:
 class Worker:
     """Connects as its first frame says, then relays until the learner is gone."""
 
-    def __init__(self, connection: socket.socket):
-        self._frames = Frames(connection)
+    def __init__(self, connection: socket.socket, loans: socket.socket):
+        """connection: the learner's. loans: where sockets lent to it are passed on."""
+        self._frames, self._loans = Frames(connection), loans
         self._cleanup = ExitStack()
         self._graph: Graph | None = None
 
@@ -102,7 +103,21 @@ class Worker:
         if frame.op is Op.CANCEL:
             link.cancel_rollout()
             return
+        if frame.op is Op.DIRECT:
+            self._lend(link, frame)
+            return
         link.submit(frame.op, frame.payload, lambda op, payload: self._answer(op, frame.number, payload))
+
+    def _lend(self, link: RosLink, frame: Frame) -> None:
+        """Let the learner take steps without us, or again with us."""
+        if frame.payload:
+            link.take_back()
+            return
+        sockets = link.lend(lambda op, payload: self._answer(op, frame.number, payload))
+        with suppress(OSError):  # the learner is gone; the main thread notices that, too
+            if sockets:
+                socket.send_fds(self._loans, [b"."], sockets)
+            self._frames.send(Op.DIRECT, frame.number, b"lent" if sockets else b"")
 
     def _answer(self, op: Op, number: int, payload: bytes) -> None:
         with suppress(OSError):  # the learner is gone; the main thread notices that, too
@@ -118,7 +133,7 @@ class Worker:
         os.environ.update(master.env())
         from uniros_learner.roslink import RosLink
 
-        return RosLink(task.ns, task.holder, task.timeout, self._explain)
+        return RosLink(task.ns, task.holder, task.timeout, self._explain, lends=True)
 
     def _start(self, task: Task, joined: Master | None) -> Master:
         """An env server, on a private master unless one is joined; it may load while rospy is imported here."""
@@ -200,10 +215,10 @@ def _end_with(pid: int, connection: socket.socket) -> None:
 def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the learner's business
     signal.signal(signal.SIGTERM, lambda *_: connection.shutdown(socket.SHUT_RDWR))
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    _end_with(int(sys.argv[2]), connection)
+    connection, loans = (socket.socket(fileno=int(fd)) for fd in sys.argv[2:])
+    _end_with(int(sys.argv[1]), connection)
     try:
-        Worker(connection).run()
+        Worker(connection, loans).run()
     except Exception:  # noqa: BLE001 - for the log that WorkerDied quotes
         traceback.print_exc()
     os._exit(0)  # rospy leaves threads that would hold the process

@@ -49,6 +49,11 @@ class Stream:
         """-1 when the connection has ended."""
         return -1 if self._connection.done else int(self._socket.fileno())
 
+    @property
+    def between_messages(self) -> bool:
+        """Whether nothing has been read that is not handed on."""
+        return not self._buffer
+
     def read(self) -> bool:
         """Wait until something has come, and hand on the messages that are complete; False when it was the end."""
         if self._connection.done:
@@ -142,6 +147,14 @@ class Outlet:
     def subscribers(self) -> list[str]:
         """The node names of the subscribers."""
         return [c.endpoint_id for c in self._publisher.impl.connections]
+
+    def socket_to(self, subscriber: str) -> int:
+        """The number of the socket to the only node of that name; -1 while there is none, or it has yet to read."""
+        with self._lock:
+            found = [c for c in self._publisher.impl.connections if c.endpoint_id == subscriber]
+            if len(found) != 1 or found[0] in self._backlogs or found[0].socket is None:
+                return -1
+            return int(found[0].socket.fileno())
 
     def send(self, body: bytes) -> None:
         """Send one serialised message to every subscriber."""
