@@ -16,6 +16,7 @@ from uniros_learner.training.plots import running_mean
 
 COLOURS = ("#08519c", "#d94801", "#238b45", "#6a51a3")  # of the domains, in their order
 SMOOTHING = 20  # episodes
+FEW = 200  # episodes that can be seen one by one
 MILLI = 1e3
 
 
@@ -81,5 +82,6 @@ def _errors(axes: Axes, domain: Domain, unit: str, colour: str) -> None:
     told = [episode for episode in domain.episodes if episode.final_error is not None]
     errors = np.array([MILLI * (episode.final_error or 0.0) for episode in told])
     at = [getattr(episode, unit) for episode in told]
-    axes.plot(at, errors, ".", color=colour, markersize=3, alpha=0.3)
-    axes.plot(at, running_mean(errors, SMOOTHING), color=colour)
+    few = len(told) < FEW
+    axes.plot(at, errors, ".", color=colour, markersize=7 if few else 3, alpha=0.8 if few else 0.3, zorder=2 + few)
+    axes.plot(at, running_mean(errors, SMOOTHING), color=colour, zorder=3)
