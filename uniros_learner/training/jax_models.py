@@ -10,7 +10,7 @@ from gymnasium import spaces as gs
 from uniros_msgs.errors import InvalidPolicy
 from uniros_msgs.policy import Policy
 
-STATES = ("actor_state", "qf_state", "vf_state", "ent_coef_state")  # of a model or its policy, as far as they have them
+STATES = ("actor_state", "qf_state", "qf1_state", "qf2_state", "vf_state", "ent_coef_state")  # as far as there are
 KEYS = ("key", "noise_key")  # random ones
 DENSE = "Dense_"
 HEADS = {  # module of a policy: the head's name, and what the last of the linear layers are
