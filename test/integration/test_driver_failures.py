@@ -184,7 +184,7 @@ def test_spoilt_packets_give_gaps_and_never_old_values_with_fresh_stamps(rig: Ri
     moving = [(stamp, waist) for stamp, waist in messages if 0.1 < waist < 1.3]
     assert len(moving) > 50
     speeds = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in itertools.pairwise(moving)]
-    assert min(speeds) > 0.2 and max(speeds) < 1.4  # rad/s: 0.75 with encoder steps; a repeated value would give 0
+    assert min(speeds) > 0.05 and max(speeds) < 1.4  # rad/s: 0.75 with encoder steps; a repeated value would give 0
     assert rig.operator.state() in ("following", "holding")
     for count in (counter, "cycles without a measurement"):
         wait_until(lambda: int(rig.operator.diagnostics()["bus"][2][count]) > before[count], 2.0)  # noqa: B023
