@@ -58,10 +58,14 @@ def for_policy(policy: Any, env: gymnasium.Env | VecEnv, config: TrainingConfig)
     return Nudges(venv, config.nudge) if discrete else venv
 
 
+def limited(env: gymnasium.Env, config: TrainingConfig) -> gymnasium.Env:
+    """With the time limit of the settings, if there is one."""
+    return TimeLimit(env, config.max_episode_steps) if config.max_episode_steps else env
+
+
 def _single(env: gymnasium.Env, config: TrainingConfig | None) -> VecEnv:
-    if config and config.max_episode_steps:
-        env = TimeLimit(env, config.max_episode_steps)
-    return DummyVecEnv([lambda: Monitor(SeededEpisodes(env))])
+    one = limited(env, config) if config else env
+    return DummyVecEnv([lambda: Monitor(SeededEpisodes(one))])
 
 
 def _acted_in(venv: VecEnv, config: TrainingConfig) -> VecEnv:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gymnasium
 import numpy as np
 
 from uniros_learner.api import make
@@ -54,7 +55,7 @@ def run(argv: list[str], terminal: Terminal) -> int:
     os.environ.setdefault("MUJOCO_GL", "egl")  # for the env server: without a screen, on the CPU
 
     from uniros_learner.training.agent import Agent
-    from uniros_learner.training.environments import for_policy
+    from uniros_learner.training.environments import for_policy, limited
     from uniros_learner.training.policy_file import check_fits, load_policy, put_normalisation
 
     policy = load_policy(path, options.trust, config.algorithm)
@@ -64,7 +65,7 @@ def run(argv: list[str], terminal: Terminal) -> int:
         put_normalisation(venv, path)
         rate = frame_rate(env)
         with terminal.progress("filming", f"{options.episodes} episodes", options.episodes) as display:
-            frames = film(Agent(policy, venv), env, options.episodes, seed, rate,
+            frames = film(Agent(policy, venv), limited(env, config), options.episodes, seed, rate,
                           lambda done: display.update(done, str))
             write(target, frames, rate)
     terminal.say(f"{target}  {target.stat().st_size / 1e6:.1f} MB")
@@ -77,11 +78,12 @@ def frame_rate(env: RosEnv) -> float:
     return 1.0 / cycle_time if cycle_time else float(env.metadata.get("render_fps", 30))
 
 
-def film(agent: Agent, env: RosEnv, episodes: int, seed: int, rate: float, on_episode: Any) -> Iterator[np.ndarray]:
+def film(agent: Agent, env: gymnasium.Env, episodes: int, seed: int, rate: float, on_episode: Callable[[int], None]
+         ) -> Iterator[np.ndarray]:
     """(height, width, 3) uint8 pictures of one episode after the other."""
     for number in range(episodes):
         observation, _ = env.reset(seed=seed + number)
-        picture = env.render()
+        picture: Any = env.render()
         yield picture
         over = False
         while not over:
