@@ -23,7 +23,7 @@ from uniros_msgs.errors import ServerDied
 CYCLE = 0.04  # s
 STARTS, STEPS = 8, 22
 
-pytestmark = pytest.mark.real_time
+pytestmark = pytest.mark.deadline  # of cycles, none of which may be missed
 
 
 def tiny(kind: type[Any], env: gymnasium.Env, **settings: Any) -> Any:
