@@ -88,13 +88,13 @@ def of_size(size: int, rounds: int) -> Iterator[Comparison]:
         sides = started(size, stack)
         rates = turns({name: partial(rate, each.step, actions, ROUND) for name, each in sides.items()}, rounds)
     for name in OTHERS:
-        yield compare(f"{size} arms", "steps/s", rates["uniros"], name, rates[name])
+        yield compare(f"batch of {size}", "steps/s", rates["uniros"], name, rates[name])
     if size == SIZES[-1]:
         mine = sides["uniros"]
         for name in OTHERS[1:]:
             theirs = sides[name]
-            yield compare(f"{size} arms, made and reset", "s", [mine.seconds], name, [theirs.seconds], more=False)
-            yield compare(f"{size} arms, memory of each", "MB", [mine.megabytes / size], name,
+            yield compare(f"batch of {size}, made and reset", "s", [mine.seconds], name, [theirs.seconds], more=False)
+            yield compare(f"batch of {size}, memory of each", "MB", [mine.megabytes / size], name,
                           [theirs.megabytes / size], more=False)
 
 
@@ -108,7 +108,7 @@ def main(rounds: int = 6) -> dict[int, dict[str, float]]:
     """Run, print the table, and return for each size uniros's steps/s over those of the other sides."""
     found = rows(rounds)
     show(found)
-    sizes = {f"{size} arms": size for size in SIZES}
+    sizes = {f"batch of {size}": size for size in SIZES}
     return {size: {row.than: row.ratio for row in found if row.what == what} for what, size in sizes.items()}
 
 

@@ -52,18 +52,18 @@ def turns(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T
 
 
 def told(value: float) -> str:
-    """Three digits."""
+    """Three digits, or all before the point."""
     digits = max(0, 2 - int(np.floor(np.log10(abs(value))))) if value else 0
     return f"{value:,.{digits}f}"
 
 
-HEADINGS = ("figure", "uniros", "beside it", "theirs", "ratio", "middle half")
+HEADINGS = ("figure", "better is", "uniros", "beside it", "theirs", "ratio", "middle half")
 
 
 def cells(row: Comparison) -> tuple[str, ...]:
     """A line of the table, as HEADINGS name its columns."""
-    return (row.what, f"{told(row.ours)} {row.unit}", row.than, f"{told(row.theirs)} {row.unit}",
-            f"{row.ratio:.2f} x", f"{row.low:.2f} to {row.high:.2f}")
+    return (row.what, "more" if row.more else "less", f"{told(row.ours)} {row.unit}", row.than,
+            f"{told(row.theirs)} {row.unit}", f"{told(row.ratio)} x", f"{told(row.low)} to {told(row.high)}")
 
 
 def show(rows: Iterable[Comparison]) -> None:
@@ -71,6 +71,6 @@ def show(rows: Iterable[Comparison]) -> None:
     lines = [HEADINGS, *map(cells, rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
-        left = "  ".join(cell.ljust(width) if place in (0, 2) else cell.rjust(width)
+        left = "  ".join(cell.ljust(width) if place in (0, 1, 3) else cell.rjust(width)
                          for place, (cell, width) in enumerate(zip(line, widths, strict=True)))
         print(left, flush=True)

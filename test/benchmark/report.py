@@ -45,7 +45,7 @@ it. Absolute figures drift with the machine, ratios much less.
 
 def section(name: str, rows: list[Comparison]) -> str:
     lines = [f"## {SECTIONS[name]}", "", explained(name), "", "| " + " | ".join(HEADINGS) + " |",
-             "|---|--:|---|--:|--:|--:|"]
+             "|---|---|--:|---|--:|--:|--:|"]
     lines += ["| " + " | ".join(cells(row)) + " |" for row in rows]
     return "\n".join([*lines, "", f"`python test/benchmark/{name}.py`", ""])
 

@@ -48,7 +48,7 @@ def main(names: list[str]) -> int:
     """How many sections failed; docs/benchmarks.md is written when none did and all were run."""
     start, found, failed = time.monotonic(), dict[str, list[Comparison]](), 0
     for name in names or SECTIONS:
-        print(f"\n{SECTIONS[name]} (test/benchmark/{name}.py)", flush=True)
+        print(f"\n{SECTIONS[name]} (test/benchmark/{name}.py), {time.monotonic() - start:.0f} s", flush=True)
         try:
             found[name] = measure(name)
         except subprocess.CalledProcessError:

@@ -22,7 +22,7 @@ from uniros_learner.env import RosEnv
 from uniros_learner.vector import RosVectorEnv
 
 REMEMBERED = 400  # durations of updates
-SLOW = 0.98  # the share of them that is faster than what the next update is expected to take
+SLOW = 0.99  # the share of them that is faster than what the next update is expected to take
 MARGIN = 1e-3  # s between the end of the last update and the result
 RISE = 0.1  # of the way, by which the expected arrival follows results that come later; earlier ones it follows at once
 
