@@ -25,7 +25,7 @@ check: setup ## style, types, package files and launch files
 evidence: setup ## every figure this project claims, measured anew into docs/results.md
 	@$(IN_ENV) python3 test/evidence/run.py
 
-benchmark: setup ## how fast it is, beside what one would otherwise use
+benchmark: setup ## how fast it is, beside what one would otherwise use, into docs/benchmarks.md: some minutes
 	@$(IN_ENV) python3 test/benchmark/run.py
 
 clean: ## removes what setup made (not the Debian packages); your runs/ stay
