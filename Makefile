@@ -11,7 +11,7 @@ setup: ## Debian packages, a venv and the catkin build, as far as they are missi
 	@scripts/setup
 
 demo: setup ## one policy learns in simulation and on an (emulated) arm at once, on two ROS masters, and shows that it works
-	@$(IN_ENV) rosrun uniros bringup joint -- rosrun uniros train td3_joint --run-dir runs/demo-$$(date +%Y%m%d-%H%M%S)
+	@$(IN_ENV) rosrun uniros bringup joint -- rosrun uniros train td3_joint __name:=learner --run-dir runs/demo-$$(date +%Y%m%d-%H%M%S)
 
 demo-sim: setup ## the same in simulation alone: some seconds of training
 	@$(IN_ENV) rosrun uniros bringup demo
