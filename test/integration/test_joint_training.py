@@ -32,7 +32,7 @@ from uniros_learner.training.terminal import Terminal
 TRAIN = Path(__file__).resolve().parents[2] / "uniros_learner" / "nodes" / "train"
 LEFT = {"policy.safetensors", "model.zip", "config.yaml", "learning_curve.png", "metrics.csv", "evaluation.csv",
         "tensorboard", "summary.txt"}
-TINY = {"hyperparameters": {"net_arch": [8], "learning_starts": 50, "batch_size": 16, "buffer_size": 20_000},
+TINY = {"hyperparameters": {"net_arch": [8], "learning_starts": 100, "batch_size": 16, "buffer_size": 20_000},
         "early_stop": {"window": 0}, "evaluation": {"episodes": 2}}
 
 
