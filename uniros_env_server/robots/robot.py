@@ -52,7 +52,7 @@ class RobotState:
         return self.velocity[:, columns(self.names, names)]
 
     def power(self, names: tuple[str, ...]) -> Array:
-        """(N,) W that the joints named exchange with the arm, all counted positive; 0 where efforts are not measured."""
+        """(N,) W that the joints named exchange with the arm, all counted positive; 0 where efforts are unknown."""
         chosen = columns(self.names, names)
         return np.abs(self.effort[:, chosen] * self.velocity[:, chosen]).sum(axis=1)
 
