@@ -6,11 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from driver_rig import WATCHDOG, pause
 from live import wait_until
 from real_rig import AGE, CYCLE, PERIOD, RealRig, Swing
 
-import uniros_learner as uniros
 from uniros_env_server.robots.ros_control import GIVE_WAY
 from uniros_msgs.errors import ResetNeeded, RobotFault, ServerDied
 
@@ -171,30 +168,31 @@ def test_a_frozen_driver(rig: RealRig) -> None:
     recovers(rig)
 
 
-def test_a_killed_learner(rig: RealRig, tmp_path: Path) -> None:
+LEARNER = """
+import sys, numpy as np, uniros_learner as uniros
+env = uniros.connect(sys.argv[1], "/rx200")
+env.reset()
+print("ready", flush=True)
+while True:
+    env.step(np.array([0.5, 0, 0, 0, 0], np.float32))
+"""
+
+
+def test_a_killed_learner(rig: RealRig) -> None:
     """Its successor, as those of the other two, finds an arm that holds."""
-    rig.env.close()
-    script = textwrap.dedent(f"""
-        import numpy as np, uniros_learner as uniros
-        env = uniros.connect({rig.graph.master.uri!r}, "/rx200")
-        env.reset()
-        print("ready", flush=True)
-        while True:
-            env.step(np.array([0.5, 0, 0, 0, 0], np.float32))
-    """)
-    (tmp_path / "learner.py").write_text(script)
-    learner = subprocess.Popen([sys.executable, tmp_path / "learner.py"], stdout=subprocess.PIPE, text=True)
-    assert learner.stdout and learner.stdout.readline() == "ready\n"
-    pause(0.8)
-    assert rig.speed() > 0.3
-    killed, wall = time.monotonic(), time.time()
-    learner.kill()
-    learner.wait()
-    limit = CYCLE + 2 * PERIOD
-    stands(rig, killed, limit + SETTLE)
-    held = [row for when, row in rig.operator.setpoints(wall) if when > wall + limit + 0.02]  # told every 20 ms
-    assert len(held) > 5 and np.ptp(np.array(held), axis=0).max() < 1e-9
-    rig.env = uniros.connect(rig.graph.master.uri, timeout=10.0)
+    with rig.without_learner():
+        command = [sys.executable, "-c", LEARNER, rig.graph.master.uri]
+        learner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert learner.stdout and learner.stdout.readline() == "ready\n"
+        pause(0.8)
+        assert rig.speed() > 0.3
+        killed, wall = time.monotonic(), time.time()
+        learner.kill()
+        learner.wait()
+        limit = CYCLE + 2 * PERIOD
+        stands(rig, killed, limit + SETTLE)
+        held = [row for when, row in rig.operator.setpoints(wall) if when > wall + limit + 0.02]  # told every 20 ms
+        assert len(held) > 5 and np.ptp(np.array(held), axis=0).max() < 1e-9
     rig.env.reset()
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,15 @@ class RealRig(Rig):
         self.server = serve(self.graph, "RX200ReachReal-v0", NS, **self._arguments)
         wait_until(self._answers, 15.0)  # the master may still know one that was killed
         self.env: Any = uniros.connect(self.graph.master.uri, NS)
+
+    @contextmanager
+    def without_learner(self) -> Iterator[None]:
+        """The environment is free for another learner; afterwards it is ours again."""
+        self.env.close()
+        try:
+            yield
+        finally:
+            self.env = uniros.connect(self.graph.master.uri, NS, timeout=10.0)
 
     def close(self) -> None:
         self.env.close()
