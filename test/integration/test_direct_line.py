@@ -15,10 +15,12 @@ import uniros_learner as uniros
 from uniros_learner.proxy import GymProxy
 from uniros_msgs.errors import Timeout
 
+STEP_TIMEOUT = 2.0  # s
 
-@pytest.fixture
+
+@pytest.fixture(scope="module")
 def env() -> Iterator[GymProxy]:
-    with uniros.make("CartPole-v1") as made:
+    with uniros.make("CartPole-v1", step_timeout=STEP_TIMEOUT) as made:
         made.reset(seed=0)
         yield made
 
@@ -79,13 +81,13 @@ def test_whoever_listens_to_goals_hears_them(env: GymProxy) -> None:
     until(env, True)  # now that nobody else listens
 
 
-def test_a_connection_that_breaks_is_an_error_within_the_time_of_a_step() -> None:
-    with uniros.make("CartPole-v1", step_timeout=2.0) as env:
-        env.reset(seed=0)
-        until(env, True)
-        for end in (env._link._line._goals, env._link._line._results):
-            end.shutdown(socket.SHUT_RDWR)
-        start = time.monotonic()
-        with pytest.raises(Timeout, match="step_timeout"):
-            step(env, 1)
-        assert time.monotonic() - start < 2.5
+def test_a_connection_that_breaks_is_an_error_within_the_time_of_a_step(env: GymProxy) -> None:
+    """Last: rospy does not make it anew."""
+    env.reset(seed=0)
+    until(env, True)
+    for end in (env._link._line._goals, env._link._line._results):
+        end.shutdown(socket.SHUT_RDWR)
+    start = time.monotonic()
+    with pytest.raises(Timeout, match="step_timeout"):
+        step(env, 1)
+    assert time.monotonic() - start < STEP_TIMEOUT + 0.5

@@ -66,7 +66,7 @@ def computed() -> float:
 def test_the_last_of_several_is_ready_as_soon_as_the_first() -> None:
     cost = []
     with ExitStack() as stack:
-        for _ in range(3):
+        for _ in range(2):
             before = computed()
             stack.enter_context(uniros.make("RX200ReachSim-v0")).reset(seed=0)
             cost.append(computed() - before)
