@@ -80,11 +80,12 @@ class Node:
 
     def _watch(self, diagnostics: Diagnostics) -> str:
         """Report until it is time to stop; why the loop is dead, if it is."""
-        due = time.monotonic()
+        due, stuck = time.monotonic(), 0
         while not self._stop.is_set() and not rospy.is_shutdown():
             if not self._loop.is_alive():
                 return f"the control loop has died: {self._loop.error!r}"
-            if self._loop.stuck():
+            stuck = stuck + 1 if self._loop.stuck() else 0
+            if stuck > 1:  # after the whole process stood still, the first look may come before the loop's next cycle
                 return "the control loop is stuck"
             if self._news.wait(POLL) or time.monotonic() >= due:
                 self._news.clear()
