@@ -15,7 +15,7 @@ import while_moving
 from run import Row
 
 ASKED = 0.8  # of the updates that the CPU could do in the idle time
-ROUNDS = 15
+ROUNDS = 6
 SIDES = (("simulated arm in real time", "RX200ReachSim-v0"), ("emulated real arm", "RX200ReachReal-v0"))
 SIZES = ((64, 128), (256, 256))  # units in each of two layers, transitions in a batch
 

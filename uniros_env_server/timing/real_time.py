@@ -28,6 +28,7 @@ Watch = Callable[[RobotState, float], Refusal]  # from a state and its age (s) t
 MOST_CATCH_UP = 1.0  # s of simulated time that is made up for at most, after the process was stopped
 PATIENCE = 1.0  # s beyond two cycles after which an answer is no longer waited for: the loop hangs
 EARLY = 1e-4  # s before its end at which a cycle counts as ended
+IN_STEP = 3e-3  # s that the newest measurement may be old at the end of a cycle for the two to count as in step
 
 
 @dataclass
@@ -82,7 +83,13 @@ class RealTimeClock:
         return self._latest
 
     def reset(self, q: Array) -> RobotState:
-        """See `Clock.reset`. Raises RobotFault when the loop has died."""
+        """See `Clock.reset`. Raises RobotFault when the loop has died.
+
+        Waits for a measurement, so that an action that comes at once begins cycles that are in step with them.
+        """
+        if self._rates.phase_lock:
+            now = time.monotonic()
+            time.sleep(max(0.0, self.robot.next_sample(now) - now))
         state: RobotState = self._ask(lambda reply, now: self._reset(reply, q))
         return state
 
@@ -261,7 +268,7 @@ class RealTimeClock:
             end = self._grid.assign(now)
         else:
             end = now + self._rates.cycle_time
-            later = self.robot.next_sample(end) - end if self._rates.phase_lock else 0.0
+            later = max(0.0, self.robot.next_sample(end - IN_STEP) - end) if self._rates.phase_lock else 0.0
             end = self._grid.assign(now, later)
             self._tick = now + period + later
         self.record.overruns += self._grid.overruns - before
