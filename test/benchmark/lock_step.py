@@ -7,29 +7,17 @@ process.
 from __future__ import annotations
 
 import sys
-import time
 from functools import partial
 
 import gymnasium
 import numpy as np
-from compare import Comparison, compare, show, turns
+from compare import Comparison, compare, show, steps_per_second, turns
 
 import uniros_learner as uniros
 from uniros_env_server import registration
 
 ENV_ID = "RX200ReachSim-v0"
 STEPS = 300  # per round
-
-
-def measure(env: gymnasium.Env, actions: np.ndarray) -> float:
-    """Steps per second, resets between episodes included."""
-    env.reset()
-    start = time.perf_counter()
-    for action in actions:
-        _, _, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            env.reset()
-    return len(actions) / (time.perf_counter() - start)
 
 
 def rows(rounds: int = 10) -> list[Comparison]:
@@ -41,7 +29,7 @@ def rows(rounds: int = 10) -> list[Comparison]:
         for env in (here, there):
             env.reset(seed=0)
         envs = {"in-process": here, "uniros": there}
-        found = turns({name: partial(measure, env, actions) for name, env in envs.items()}, rounds)
+        found = turns({name: partial(steps_per_second, env, actions) for name, env in envs.items()}, rounds)
     return [compare(f"{ENV_ID}, one arm in lock-step", "steps/s", found["uniros"], "in-process", found["in-process"])]
 
 

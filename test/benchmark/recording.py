@@ -15,9 +15,8 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-import gymnasium
 import numpy as np
-from compare import Comparison, compare, turns
+from compare import Comparison, compare, steps_per_second, turns
 
 import uniros_learner as uniros
 from uniros_bringup.graph import Graph
@@ -27,17 +26,6 @@ from live import record, serve
 
 ENV_ID = "RX200ReachSim-v0"
 STEPS = 500  # per round
-
-
-def measure(env: gymnasium.Env, actions: np.ndarray) -> float:
-    """Steps per second, resets between episodes included."""
-    env.reset()
-    start = time.perf_counter()
-    for action in actions:
-        _, _, terminated, truncated, _ = env.step(action)
-        if terminated or truncated:
-            env.reset()
-    return len(actions) / (time.perf_counter() - start)
 
 
 def rates_of(rounds: int) -> tuple[dict[str, list[float]], float]:
@@ -55,7 +43,7 @@ def rates_of(rounds: int) -> tuple[dict[str, list[float]], float]:
         time.sleep(1.0)  # until the recorder hears the server
         for env in envs.values():
             env.reset(seed=0)
-        rates = turns({name: partial(measure, env, actions) for name, env in envs.items()}, rounds)
+        rates = turns({name: partial(steps_per_second, env, actions) for name, env in envs.items()}, rounds)
         size = sum(path.stat().st_size for path in folder.iterdir())
     return rates, size / (rounds + 1) / STEPS
 
