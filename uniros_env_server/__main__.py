@@ -20,6 +20,7 @@ from typing import Any
 
 import rospy
 
+from uniros_bringup.leave import leave
 from uniros_env_server.driver.logs import Lines
 from uniros_env_server.driver.realtime import elevate
 from uniros_env_server.serving.load import load, load_batch
@@ -106,11 +107,8 @@ def attach_knobs(env: Any, server: EnvServer) -> None:
 
 
 def run() -> None:
-    """main(), then leave at once: rospy keeps threads that would hold the process for seconds."""
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    """As a program."""
+    leave(main())
 
 
 if __name__ == "__main__":

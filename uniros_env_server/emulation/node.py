@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 import tempfile
 from dataclasses import asdict
 from typing import Any
@@ -25,6 +24,7 @@ from typing import Any
 import rospy
 from std_srvs.srv import Trigger, TriggerRequest, TriggerResponse
 
+from uniros_bringup.leave import leave
 from uniros_env_server.driver.logs import Lines
 from uniros_env_server.driver.realtime import elevate
 from uniros_env_server.emulation.bus import EmulatedBus
@@ -102,8 +102,5 @@ def main() -> int:
 
 
 def run() -> None:
-    """main(), then leave at once: rospy keeps threads that would hold the process for seconds."""
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    """As a program."""
+    leave(main())

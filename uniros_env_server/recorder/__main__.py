@@ -12,12 +12,11 @@ Private parameters:
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 
 import rospy
 
+from uniros_bringup.leave import leave
 from uniros_env_server.driver.logs import Lines
 from uniros_env_server.recorder.diagnostics import PERIOD, Diagnostics
 from uniros_env_server.recorder.intake import Intake
@@ -86,11 +85,8 @@ def record(settings: Settings) -> int:
 
 
 def run() -> None:
-    """main(), then leave at once: rospy keeps threads that would hold the process for seconds."""
-    code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    """As a program."""
+    leave(main())
 
 
 if __name__ == "__main__":

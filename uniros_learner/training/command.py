@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from uniros_bringup.leave import leave
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.terminal import Terminal
 from uniros_msgs.errors import UnirosError
@@ -37,11 +38,9 @@ def call(body: Body, argv: list[str]) -> int:
 
 
 def run(body: Body) -> NoReturn:
-    """Call it and leave at once: rospy and PyTorch keep threads that would hold the process."""
+    """As a program."""
     try:
         code = call(body, sys.argv)
     except SystemExit as asked:  # argparse's
         code = int(asked.code or 0)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    leave(code)
