@@ -56,9 +56,14 @@ class Link(Protocol):
         In any case that request is done with: an answer that comes later is dropped. Raises ValueError for a number
         that was not begun, or is finished.
         """
+        try:
+            return self.receive(number, timeout)[1]
+        finally:
+            self.forget(number)
 
     def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
         """Both at once."""
+        return self.finish(self.begin(op, payload), timeout)
 
     def receive(self, number: int, timeout: float) -> tuple[Op, bytes]:
         """The next of a rollout's answers. Raises as `finish`, but the request goes on until `forget`."""

@@ -21,7 +21,7 @@ from uniros_bringup.process import Process, spawn
 from uniros_learner.direct import DirectLine
 from uniros_learner.env import RosEnv
 from uniros_learner.frames import Frames
-from uniros_learner.link import Op, raise_error
+from uniros_learner.link import Link, Op, raise_error
 from uniros_learner.mailbox import TICK, Mailbox
 from uniros_learner.vector import RosVectorEnv
 from uniros_learner.worker import Task
@@ -39,7 +39,7 @@ def holder() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()} ({Path(sys.argv[0]).name or 'python'})"
 
 
-class WorkerLink:
+class WorkerLink(Link):
     """Starts a worker for `task` and waits until it is connected. Raises what kept it from connecting."""
 
     def __init__(self, task: Task):
@@ -115,17 +115,6 @@ class WorkerLink:
         if self._line and number == self._on_line:
             return self._line.wait(patience)
         return not self._answers.expects(number) or self._answers.wait(number, patience)
-
-    def finish(self, number: int, timeout: float) -> bytes:
-        """As `Link.finish`. Raises WorkerDied when the worker ends meanwhile."""
-        try:
-            return self.receive(number, timeout)[1]
-        finally:
-            self.forget(number)
-
-    def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
-        """As `Link.request`."""
-        return self.finish(self.begin(op, payload), timeout)
 
     def receive(self, number: int, timeout: float) -> tuple[Op, bytes]:
         """As `Link.receive`. Raises WorkerDied when the worker ends meanwhile."""

@@ -21,7 +21,7 @@ import rospy
 from actionlib_msgs.msg import GoalID
 
 from uniros_bringup.xmlrpc import CallFailed, call
-from uniros_learner.link import Op, Reply, pack_failure, raise_error, serialise
+from uniros_learner.link import Link, Op, Reply, pack_failure, raise_error, serialise
 from uniros_learner.loan import Loan
 from uniros_learner.tether import Tethers
 from uniros_msgs import wire
@@ -40,7 +40,7 @@ ROS_ERRORS = (rospy.ServiceException, rospy.ROSException, OSError)
 T = TypeVar("T")
 
 
-class RosLink:
+class RosLink(Link):
     """Connected to the env server in namespace `ns`, holding its lease, until `close()`.
 
     `explain(seconds)` may add what is known of a peer that died (the end of its log), and wait that long to find out.
@@ -166,17 +166,6 @@ class RosLink:
         """As `Link.answered`."""
         waiter = self._begun.get(number)
         return waiter is None or waiter.has_answer(patience)
-
-    def finish(self, number: int, timeout: float) -> bytes:
-        """As `Link.finish`."""
-        try:
-            return self.receive(number, timeout)[1]
-        finally:
-            self.forget(number)
-
-    def request(self, op: Op, payload: bytes, timeout: float) -> bytes:
-        """As `Link.request`."""
-        return self.finish(self.begin(op, payload), timeout)
 
     def receive(self, number: int, timeout: float) -> tuple[Op, bytes]:
         """As `Link.receive`."""

@@ -11,14 +11,14 @@ import os
 import random
 import select
 import struct
-import subprocess
 import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Self
 
-from uniros_bringup.process import spawn
+from two_hosts import Namespace
+
+from uniros_bringup.process import Process, spawn
 
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000  # linux/if_tun.h
 LARGEST = 1 << 16  # bytes of a packet
@@ -33,21 +33,21 @@ class Link:
     loss: float = 0.01  # share
 
 
-class FarHost:
+class FarHost(Namespace):
     """Its address is `there`, ours `here`."""
 
     def __init__(self, link: Link) -> None:
         pid = os.getpid()
-        self.name = f"uniros-far-{pid}"
+        self._relay: Process | None = None
         self.here, self.there = f"10.214.{pid % 250}.1", f"10.214.{pid % 250}.2"
         near, far = f"near{pid % 100000}", f"far{pid % 100000}"
-        self._ip("netns", "add", self.name)
+        super().__init__(f"uniros-far-{pid}")
         try:
             ends = [_tun(near), _tun(far)]
             self._ip("link", "set", far, "netns", self.name)
             self._ip("addr", "add", self.here, "peer", self.there, "dev", near)
             self._ip("link", "set", near, "up")
-            over_there = f"addr add {self.there} peer {self.here} dev {far}", f"link set {far} up", "link set lo up"
+            over_there = f"addr add {self.there} peer {self.here} dev {far}", f"link set {far} up"
             for command in over_there:
                 self._ip("-n", self.name, *command.split())
             command = [sys.executable, "-m", "impaired", *map(str, (*ends, link.delay, link.jitter, link.loss))]
@@ -55,27 +55,14 @@ class FarHost:
             for end in ends:  # the devices go with the relay
                 os.close(end)
         except BaseException:
-            subprocess.run(["ip", "netns", "del", self.name], check=False)
+            self.close()
             raise
-
-    def command(self, *words: str) -> list[str]:
-        """A command as it runs over there."""
-        return ["ip", "netns", "exec", self.name, *words]
 
     def close(self) -> None:
         """Take it away; the link goes with it."""
-        self._relay.stop()
-        subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.close()
-
-    @staticmethod
-    def _ip(*words: str) -> None:
-        subprocess.run(["ip", *words], check=True, capture_output=True)
+        if self._relay:
+            self._relay.stop()
+        super().close()
 
 
 def _tun(name: str) -> int:
