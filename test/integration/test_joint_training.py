@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 from typing import Any
 
 import numpy as np
@@ -21,11 +24,14 @@ from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 import uniros_learner as uniros
 from uniros_learner.multi_task_member import State
 from uniros_learner.training import config as configs
+from uniros_learner.training.checkpoint import Checkpoint
+from uniros_learner.training.episodes import read
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.joint.command import open_all
+from uniros_learner.training.joint.experience import DomainEpisode
 from uniros_learner.training.joint.loop import End
 from uniros_learner.training.joint.run import JointRun
-from uniros_learner.training.run_folder import create
+from uniros_learner.training.run_folder import RunFolder, create
 from uniros_learner.training.target import Target
 from uniros_learner.training.terminal import Terminal
 
@@ -102,7 +108,7 @@ def test_the_command_takes_turns_in_the_plain_loop_and_leaves_a_whole_run_folder
                "joint.seconds=1.5", "early_stop.window=0"]
     run = subprocess.run(
         [sys.executable, TRAIN, "sac_joint", "--loop", "plain", "--env", "RX200ReachSim-v0", "--env",
-         "RX200ReachSim-v0", "--run-dir", tmp_path / "run", *[word for each in changes for word in ("--set", each)]],
+         "RX200ReachSim-v0", "--run-dir", tmp_path / "run", *settings(changes)],
         capture_output=True, text=True, timeout=40, check=False)
     assert run.returncode == 0, run.stderr
     assert {path.name for path in (tmp_path / "run").iterdir()} >= LEFT
@@ -112,6 +118,62 @@ def test_the_command_takes_turns_in_the_plain_loop_and_leaves_a_whole_run_folder
     assert {row["domain"] for row in learnt} <= {"sim1", "sim2"}
     judged = Counter(row["domain"] for row in csv.DictReader((tmp_path / "run" / "evaluation.csv").open()))
     assert judged == {"sim1": 2, "sim2": 2}
+
+
+@pytest.mark.parametrize("loop", ["actors", "plain"])
+def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path, loop: str) -> None:
+    places = [Target("RX200ReachGoalSim-v0"), Target("RX200ReachGoalSim-v0", {"tolerance": 0.05})]
+    config = config_of(loop=loop)
+    with Training(config, open_all(places), tmp_path / "run") as training:
+        wait_until(lambda: all(domain.episodes for domain in training.run.domains) and training.run.updates > 50, 20.0)
+    first = training.run
+    before = [(domain.made, domain.learnt, domain.dropped, len(domain.episodes)) for domain in first.domains]
+    with Training(config, open_all(places), tmp_path / "run") as training:
+        run = training.run
+        assert (run.steps, run.updates) >= (first.steps, first.updates)
+        assert [(domain.made, domain.learnt, domain.dropped) <= known[:3]
+                for domain, known in zip(run.domains, before, strict=True)]
+        wait_until(lambda: run.updates > first.updates + 50 and all(
+            len(domain.episodes) > known[3] for domain, known in zip(run.domains, before, strict=True)), 20.0)
+    assert run.seconds > first.seconds
+    for domain, (made, learnt, dropped, _) in zip(run.domains, before, strict=True):
+        assert domain.made > made
+        assert domain.learnt > learnt
+        assert domain.dropped >= dropped
+        steps, seconds = zip(*((each.step, each.seconds) for each in domain.episodes), strict=True)
+        assert list(steps) == sorted(steps)
+        assert list(seconds) == sorted(seconds)
+    if loop == "actors":
+        consistent(run)
+
+
+def test_a_run_that_was_killed_goes_on_and_a_run_of_other_domains_does_not(tmp_path: Path) -> None:
+    tiny = ["hyperparameters.net_arch=[8]", "hyperparameters.learning_starts=50", "evaluation.episodes=1",
+            "checkpoints.seconds=0.3", "early_stop.window=0", "joint.seconds=1000"]
+    folder = RunFolder(tmp_path / "run")
+    with Popen([sys.executable, TRAIN, "td3_joint", "--env", "RX200ReachSim-v0", "--env", "RX200ReachSim-v0",
+                "--run-dir", folder.path, *settings(tiny)], stdout=DEVNULL) as process:
+        wait_until(lambda: folder.checkpoint.exists() and len(read(folder.metrics)) > 5, 40.0)
+        process.kill()
+    kept = Checkpoint(folder.checkpoint).about
+    ended = subprocess.run([sys.executable, TRAIN, "--resume", folder.path,
+                            *settings([f"joint.seconds={kept['seconds'] + 2.0}"])],
+                           capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert f"goes on after step {sum(each['learnt'] for each in kept['domains'].values()):,}" in ended.stdout
+    result = json.loads((folder.path / "result.json").read_text())
+    for name, before in kept["domains"].items():
+        steps = [each.step for each in read(folder.metrics, DomainEpisode) if each.domain == name]
+        assert steps == sorted(set(steps))
+        assert steps[-1] == result["domains"][name]["learnt"] > before["learnt"]
+    refused = subprocess.run([sys.executable, TRAIN, "--resume", folder.path, "--env", "Pendulum-v1", "--env",
+                              "Pendulum-v1"], capture_output=True, text=True, timeout=60, check=False)
+    assert refused.returncode == 2
+    assert "that run learnt in sim1 and sim2" in refused.stderr
+
+
+def settings(changes: Sequence[str]) -> list[str]:
+    return [word for each in changes for word in ("--set", each)]
 
 
 def test_what_cannot_be_learnt_together_is_refused_before_anything_moves(tmp_path: Path) -> None:

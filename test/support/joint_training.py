@@ -14,17 +14,24 @@ import numpy as np
 
 from uniros_learner.env import RosEnv
 from uniros_learner.training import config as configs
+from uniros_learner.training.checkpoint import Checkpoint
 from uniros_learner.training.joint.run import JointRun
-from uniros_learner.training.run_folder import create
+from uniros_learner.training.run_folder import RunFolder, create
 from uniros_learner.training.terminal import Terminal
 
 
 class Training:
-    """A run whose training goes on in a thread. At the end of the block it is stopped, and has raised nothing."""
+    """A run whose training goes on in a thread, from the folder's checkpoint if there is one.
+
+    At the end of the block it is stopped, and has raised nothing.
+    """
 
     def __init__(self, config: configs.TrainingConfig, envs: Sequence[RosEnv], folder: Path):
         self._said, self._ending, self._failed = StringIO(), threading.Event(), list[BaseException]()
-        self.run = JointRun(config, envs, create(folder), Terminal(self._said), self._ending.is_set)
+        checkpoint = RunFolder(folder).checkpoint
+        resume = Checkpoint(checkpoint) if checkpoint.exists() else None
+        where = RunFolder(folder) if resume else create(folder)
+        self.run = JointRun(config, envs, where, Terminal(self._said), self._ending.is_set, resume)
         self._thread = threading.Thread(target=self._train)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.normalise import Normalise
 from uniros_msgs import codec
 
-FORMAT = "uniros checkpoint 1"
+FORMAT = "uniros checkpoint 2"
 COUNTERS = ("num_timesteps", "_n_updates", "_episode_num", "_n_calls", "_current_progress_remaining",
             "exploration_rate")  # of a model, as far as it has them
 
@@ -75,8 +76,8 @@ class Checkpoint:
                 setattr(model, name, value)
             if self._model["jax"]:
                 jax_models.put(model, self._model["jax"])
-            if self._model["buffer"]:
-                _put_buffer(_buffer_of(model), self._model["buffer"])
+            for buffer, saved in zip(_buffers_of(model), self._model["buffers"], strict=True):
+                _put_buffer(buffer, saved)
         except (ValueError, KeyError, RuntimeError, AttributeError) as error:
             raise InvalidConfig(f"the checkpoint does not fit these settings: {error}") from error
 
@@ -118,7 +119,7 @@ def _model_state(model: BaseAlgorithm) -> dict[str, Any]:
         "variables": {name: recursive_getattr(model, name) for name in variables},
         "counters": {name: getattr(model, name) for name in COUNTERS if hasattr(model, name)},
         "jax": jax_models.state(model) if jax_models.is_jax(model) else {},
-        "buffer": _buffer_state(_buffer_of(model)) if isinstance(model, OffPolicyAlgorithm) else {},
+        "buffers": [_buffer_state(buffer) for buffer in _buffers_of(model)],
     }
 
 
@@ -147,10 +148,11 @@ def _distribution(model: BaseAlgorithm) -> Any:
     return getattr(acting, "action_dist", None) if getattr(model, "use_sde", False) else None
 
 
-def _buffer_of(model: BaseAlgorithm) -> BaseBuffer:
-    buffer = getattr(model, "replay_buffer", None)
-    assert isinstance(buffer, BaseBuffer)
-    return buffer
+def _buffers_of(model: BaseAlgorithm) -> Sequence[BaseBuffer]:
+    """What it learns from: one buffer, one for each domain in a joint run, or none that outlasts an update."""
+    if not isinstance(model, OffPolicyAlgorithm):
+        return []
+    return getattr(model.replay_buffer, "parts", [model.replay_buffer])
 
 
 def _buffer_state(buffer: BaseBuffer) -> dict[str, Any]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -47,15 +47,21 @@ class Judged(Episode):
     refusals: int | None  # steps that the safety gate did not carry out; None where there is none
 
 
+Kind = TypeVar("Kind", bound=Episode)
+PARSERS: dict[str, Callable[[str], Any]] = {  # of what stands in the file, by the type of the field
+    "int": int, "float": float, "str": str, "bool": lambda text: bool(int(text)),
+}  # fmt: skip
+
+
 class EpisodeLog:
     """A list of episodes that is also a file, complete up to the last episode at any moment. For use in a `with`."""
 
-    def __init__(self, path: Path, kind: type[Episode] = Episode, go_on_after: int | None = None):
-        """kind: of the episodes, whose fields are the columns. go_on_after: keep what the file has up to that step.
+    def __init__(self, path: Path, kind: type[Episode] = Episode, before: Sequence[Episode] = ()):
+        """kind: of the episodes, whose fields are the columns. before: those that the file begins with.
 
         Raises OSError when the file cannot be written.
         """
-        self.episodes = [] if go_on_after is None else [each for each in read(path) if each.step <= go_on_after]
+        self.episodes = list(before)
         self._file = path.open("w", newline="")
         self._writer = csv.writer(self._file)
         self._writer.writerow([field.name for field in dataclasses.fields(kind)])
@@ -81,24 +87,21 @@ class EpisodeLog:
         self._file.close()
 
 
-def read(path: Path) -> list[Episode]:
+def read(path: Path, kind: type[Kind] = Episode) -> list[Kind]:  # type: ignore[assignment]
     """The episodes in a file; a last line that was cut off is none. Empty without a file."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
         found = list(csv.DictReader(file))
-    return [_episode(row) for row in found if all(value is not None for value in row.values())]
+    return [_episode(row, kind) for row in found if all(value is not None for value in row.values())]
 
 
-def _episode(row: Mapping[str, str]) -> Episode:
-    return Episode(
-        step=int(row["step"]),
-        seconds=float(row["seconds"]),
-        total_reward=float(row["total_reward"]),
-        length=int(row["length"]),
-        success=bool(int(row["success"])) if row["success"] else None,
-        final_error=float(row["final_error"]) if row["final_error"] else None,
-    )
+def _episode(row: Mapping[str, str], kind: type[Kind]) -> Kind:
+    values = {}
+    for field in dataclasses.fields(kind):
+        plain, _, or_none = str(field.type).partition(" | ")
+        values[field.name] = None if or_none and not row[field.name] else PARSERS[plain](row[field.name])
+    return kind(**values)
 
 
 @dataclasses.dataclass(frozen=True)

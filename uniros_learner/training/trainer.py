@@ -24,7 +24,7 @@ from uniros_learner.training.callbacks import Record, Show, Until
 from uniros_learner.training.checkpoint import Checkpoint, cut_episodes
 from uniros_learner.training.config import TrainingConfig, dump
 from uniros_learner.training.environments import description_of, vectorise
-from uniros_learner.training.episodes import Episode, EpisodeLog, Judged, Statistics, summarise
+from uniros_learner.training.episodes import Episode, EpisodeLog, Judged, Statistics, read, summarise
 from uniros_learner.training.evaluation import evaluate, evaluate_shown
 from uniros_learner.training.idle import training_while_waiting
 from uniros_learner.training.keeper import Keeper
@@ -136,7 +136,7 @@ class Trainer:
         total = self.config.steps
         try:
             with (
-                EpisodeLog(self.folder.metrics, go_on_after=self.steps if self._resumed else None) as log,
+                EpisodeLog(self.folder.metrics, before=self._before()) as log,
                 self._terminal.progress("training", f"at most {total:,} steps", total) as display,
             ):
                 self.episodes = log.episodes
@@ -146,6 +146,10 @@ class Trainer:
         finally:
             self.seconds = time.monotonic() - self._start
             self.save()
+
+    def _before(self) -> list[Episode]:
+        """The episodes of a run that goes on."""
+        return [each for each in read(self.folder.metrics) if each.step <= self.steps] if self._resumed else []
 
     def _learn(self, record: Record, show: Show) -> End:
         until = Until(self._stop, lambda: record.convincing() or self._check_due())

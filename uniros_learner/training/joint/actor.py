@@ -43,7 +43,7 @@ class Actor:
         self.domain = domain
         self.error: Exception | None = None  # what nothing can be done about
         self._board, self._pace, self._inbox = board, pace, inbox
-        self._exploration, self._seeds = exploration, np.random.SeedSequence(seed)
+        self._exploration, self._seed_of_all = exploration, seed
         self._most_steps = most_steps
         self._assembly = Assembly()
         self._exam: Exam | None = None
@@ -55,7 +55,12 @@ class Actor:
     # --- for the learner ----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin. A thread inherits its priority from the one that starts it."""
+        """Begin, or go on from the domain's counters, with numbers not drawn before.
+
+        A thread inherits its priority from the one that starts it.
+        """
+        self._seeds = np.random.SeedSequence([self._seed_of_all, self.domain.made])
+        self._assembly.dropped = self.domain.dropped
         self._thread.start()
 
     def sit(self, exam: Exam) -> None:

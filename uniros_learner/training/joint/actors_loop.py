@@ -58,7 +58,18 @@ class ActorsLoop:
         self._exams = 0
         self._down_since: float | None = None
 
-    def learn(self, ledger: Ledger, stop: Callable[[], bool], shown: Callable[[], None], on_exam: OnExam) -> End:
+    def state(self) -> dict[str, Any]:
+        """See `Loop.state`."""
+        return {"exams": self._exams, "policy": self.board.newest.number, "arms_may_move": self.pace.arms_may_move}
+
+    def go_on_from(self, state: Mapping[str, Any]) -> None:
+        """See `Loop.go_on_from`."""
+        self._exams = state["exams"]
+        self.board.go_on_after(state["policy"])
+        self.pace.go_on_from(self._domains, self._model._n_updates, state["arms_may_move"])
+
+    def learn(self, ledger: Ledger, stop: Callable[[], bool], shown: Callable[[], None], rested: Callable[[], None],
+              on_exam: OnExam) -> End:
         """See `Loop.learn`."""
         self._publish()
         for actor in self._actors:
@@ -77,6 +88,7 @@ class ActorsLoop:
                         end = End.SOLVED
                         break
                     shown()
+                    rested()
                     ledger.log(self._model.num_timesteps)
                 return end
         finally:

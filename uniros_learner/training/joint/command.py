@@ -36,17 +36,23 @@ def learn(config: TrainingConfig, places: Sequence[Target], folder: RunFolder, t
             f"{config.algorithm.upper()} learns in {' and '.join(map(str, places))}: up to {config.joint.seconds:g} s, "
             f"{config.steps:,} steps, seed {config.seed}\nrun folder {folder.shown}"
         )
-        threading.Thread(target=importlib.import_module, args=(RUN,), daemon=True).start()
+        loading = threading.Thread(target=importlib.import_module, args=(RUN,), daemon=True)
+        loading.start()
         envs = open_all(places)
         with Interrupt() as interrupt:
             there = "".join(f"\n  {env.description.env_id} at {env._link.address}" for env in envs)
             terminal.say(f"all there after {time.monotonic() - start:.1f} s{there}")
             if as_node:
                 node.on_shutdown(interrupt.request)
+            loading.join()  # two imports of PyTorch at once leave half of it
+            from uniros_learner.training.checkpoint import Checkpoint
             from uniros_learner.training.joint.run import JointRun
             from uniros_learner.training.progress import of_joint
 
-            run = JointRun(served(config, places, envs), envs, folder, terminal, interrupt.requested)
+            checkpoint = Checkpoint(folder.checkpoint) if folder.checkpoint.exists() else None
+            run = JointRun(served(config, places, envs), envs, folder, terminal, interrupt.requested, checkpoint)
+            if checkpoint:
+                terminal.say(f"goes on after step {run.steps:,}")
             with node.told(lambda: of_joint(run), lambda: run.end) if as_node else contextlib.nullcontext():
                 return carry_out(run, terminal)
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 import numpy as np
@@ -65,6 +66,19 @@ class Domain:
         self.late += episode.late
         self.episodes.append(episode)
         self.recent.append(episode)
+
+    def counters(self) -> dict[str, int]:
+        """All that a checkpoint needs of it beside its episodes."""
+        return {"made": self.made, "learnt": self.learnt, "recent": len(self.recent)}
+
+    def go_on_from(self, counters: Mapping[str, int], episodes: Sequence[DomainEpisode]) -> None:
+        """Before anything happens. episodes: those up to the checkpoint; of one that went on then nothing is left."""
+        self.made, self.learnt = counters["made"], counters["learnt"]
+        self.dropped = self.made - self.learnt
+        self.episodes = list(episodes)
+        self.late = sum(episode.late for episode in episodes)
+        self._marks = deque([(time.monotonic(), self.made)])
+        self.recent.extend(episodes[len(episodes) - counters["recent"] :])
 
     def time(self, experience: Experience) -> None:
         """Keep when its commands came, where time is real."""

@@ -20,15 +20,17 @@ LOG_PERIOD = 2.0  # s between two points in TensorBoard
 class Ledger:
     """For the thread that learns."""
 
-    def __init__(self, config: TrainingConfig, domains: Sequence[Domain], log: EpisodeLog, logger: Logger):
-        self.start = time.monotonic()
+    def __init__(self, config: TrainingConfig, domains: Sequence[Domain], log: EpisodeLog, logger: Logger,
+                 before: float = 0.0):
+        """before: s of training, of a run that goes on."""
+        self._start = time.monotonic() - before
         self._config, self._domains, self._log, self._logger = config, domains, log, logger
         self._due = 0.0  # s, monotonic
 
     @property
     def seconds(self) -> float:
         """Since training began."""
-        return time.monotonic() - self.start
+        return time.monotonic() - self._start
 
     def take(self, domain: Domain, experience: Experience) -> None:
         """Note a whole episode that is learnt from."""

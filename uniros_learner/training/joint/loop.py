@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Protocol
+from typing import Any, Protocol
 
 from uniros_learner.training.joint.domain import Domain
 from uniros_learner.training.joint.experience import DomainEpisode
@@ -27,8 +27,16 @@ class End(Enum):
 class Loop(Protocol):
     """Collects and learns."""
 
-    def learn(self, ledger: Ledger, stop: Callable[[], bool], shown: Callable[[], None], on_exam: OnExam) -> End:
+    def learn(self, ledger: Ledger, stop: Callable[[], bool], shown: Callable[[], None], rested: Callable[[], None],
+              on_exam: OnExam) -> End:
         """Until the policy is good enough, time or steps are used up, or `stop()`. Leaves the environments free.
 
-        shown: called often, to keep the display up to date. Raises what nothing can be done about.
+        shown: called often, to keep the display up to date. rested: called often, whenever model and replay buffer are
+        as whole episodes left them, and may be kept. Raises what nothing can be done about.
         """
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs of it, as JSON can hold it."""
+
+    def go_on_from(self, state: Mapping[str, Any]) -> None:
+        """Before `learn`, when model and domains are as they were."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from uniros_learner.training.joint.domain import Domain
 from uniros_learner.training.joint.plan import JointPlan
 
 AHEAD = 50  # steps by which simulations may be ahead of the updates
@@ -32,6 +33,12 @@ class Pace:
         self._turns = itertools.count(1)
         self._last: dict[int, int] = {}  # turn of each simulation
         self._asked: dict[int, float] = {}  # s, monotonic, when a simulation that waits has asked last
+
+    def go_on_from(self, domains: Sequence[Domain], updates: int, arms_may_move: bool) -> None:
+        """Before anything happens: so much there has been."""
+        self.steps = sum(domain.learnt for domain in domains)
+        self.simulated = sum(domain.learnt for domain in domains if domain.lock_step)
+        self.updates, self.arms_may_move = updates, arms_may_move
 
     def note_steps(self, count: int, lock_step: bool) -> None:
         """A whole episode has come."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
@@ -18,6 +19,7 @@ from uniros_learner.training.joint.exam import sit_in_all
 from uniros_learner.training.joint.experience import DomainEpisode
 from uniros_learner.training.joint.ledger import Ledger
 from uniros_learner.training.joint.loop import End, OnExam
+from uniros_learner.training.seeding import derive
 from uniros_learner.whole_episodes import AwaitFirstEpisode
 
 LOG_INTERVAL = 10_000_000  # episodes between Stable-Baselines3's own points in TensorBoard: the ledger's are enough
@@ -30,9 +32,19 @@ class PlainLoop:
         self._config, self._model, self._venv, self._domains = config, model, venv, domains
         self._exams = 0
 
-    def learn(self, ledger: Ledger, stop: Callable[[], bool], shown: Callable[[], None], on_exam: OnExam) -> End:
+    def state(self) -> dict[str, Any]:
+        """See `Loop.state`."""
+        return {"exams": self._exams}
+
+    def go_on_from(self, state: Mapping[str, Any]) -> None:
+        """See `Loop.go_on_from`."""
+        self._exams = state["exams"]
+        self._venv.seed(derive(self._config.seed, self._model.num_timesteps))  # other goals than those it has seen
+
+    def learn(self, ledger: Ledger, stop: Callable[[], bool], shown: Callable[[], None], rested: Callable[[], None],
+              on_exam: OnExam) -> End:
         """See `Loop.learn`. Raises AllDown."""
-        note = _Note(self._domains, ledger, self._end(ledger, stop), shown)
+        note = _Note(self._domains, ledger, self._end(ledger, stop), shown, rested)
         while True:
             left = self._config.steps - self._model.num_timesteps
             callbacks = CallbackList([AwaitFirstEpisode(), note])
@@ -78,10 +90,15 @@ class _Note(BaseCallback):
     """Counts what each domain does, and says when to leave `model.learn()`."""
 
     def __init__(self, domains: Sequence[Domain], ledger: Ledger, end: Callable[[], End | None],
-                 shown: Callable[[], None]):
+                 shown: Callable[[], None], rested: Callable[[], None]):
         super().__init__()
         self._domains, self._ledger, self._end, self._shown = domains, ledger, end, shown
+        self._rested = rested
         self._running = 0  # steps of the episode that goes on
+
+    def _on_rollout_start(self) -> None:
+        if not self._running:
+            self._rested()
 
     def _on_step(self) -> bool:
         info, done = self.locals["infos"][0], bool(self.locals["dones"][0])

@@ -7,14 +7,17 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from stable_baselines3.common.logger import configure
 
 from uniros_learner.env import RosEnv
 from uniros_learner.training.actor import actor_of
+from uniros_learner.training.checkpoint import Checkpoint, write
 from uniros_learner.training.config import TrainingConfig, dump
 from uniros_learner.training.episodes import EpisodeLog, summarise
+from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.joint import plots, report
 from uniros_learner.training.joint.domain import Domain
 from uniros_learner.training.joint.exam import sit_in_all
@@ -22,6 +25,7 @@ from uniros_learner.training.joint.experience import DomainEpisode
 from uniros_learner.training.joint.ledger import Ledger, record
 from uniros_learner.training.joint.loop import End
 from uniros_learner.training.joint.plots import Mark
+from uniros_learner.training.joint.resume import about, go_on
 from uniros_learner.training.joint.setup import Setup, set_up
 from uniros_learner.training.joint.view import View, shown
 from uniros_learner.training.policy_file import save_actor, save_policy
@@ -35,22 +39,34 @@ RESULT = "result.json"  # in the run folder: what `report.figures` says
 class JointRun:
     """One run in environments that become its own: `close()` closes them, and those that came back in their stead.
 
-    stop: asked often whether the user wants an end.
-    Raises InvalidConfig when the algorithm cannot learn in these environments together; they are closed then.
+    stop: asked often whether the user wants an end. resume: a checkpoint of the same run to go on from.
+    Raises InvalidConfig when the algorithm cannot learn in these environments together, or the checkpoint does not fit;
+    they are closed then.
     """
 
     def __init__(self, config: TrainingConfig, envs: Sequence[RosEnv], folder: RunFolder, terminal: Terminal,
-                 stop: Callable[[], bool] = lambda: False):
+                 stop: Callable[[], bool] = lambda: False, resume: Checkpoint | None = None):
         self.config, self.folder = config, folder
         self.end, self.seconds = End.BROKEN, 0.0
         self.marks: list[Mark] = []
         self.evaluation: dict[Domain, list[DomainEpisode]] = {}
         self._terminal, self._stop = terminal, stop
+        self._before = 0.0  # s of training, of a run that goes on
         self._setup: Setup = set_up(config, envs)
         self.domains, self.model = self._setup.domains, self._setup.model
+        if resume:
+            self._go_on_from(resume)
+        self._kept = self.steps, time.monotonic()  # when, last
         replace(folder.config, dump(config))
         replace(folder.about, json.dumps(self._about(), indent=2))
         self.model.set_logger(configure(str(folder.tensorboard), ["tensorboard"]))
+
+    def _go_on_from(self, checkpoint: Checkpoint) -> None:
+        try:
+            self._before, self.marks = go_on(self._setup, checkpoint, self.folder.metrics)
+        except InvalidConfig:
+            self.close()
+            raise
 
     def _about(self) -> dict[str, Any]:
         """What the run is made with, and in which environments."""
@@ -80,18 +96,32 @@ class JointRun:
 
     def train(self) -> None:
         """Learn until the policy is good enough, steps or time are used up, or the user stops it; then save."""
-        start = time.monotonic()
+        before = sorted((each for domain in self.domains for each in domain.episodes), key=lambda each: each.seconds)
+        start = time.monotonic() - self._before
         try:
-            with EpisodeLog(self.folder.metrics, DomainEpisode) as log, self._shown() as view:
-                ledger = Ledger(self.config, self.domains, log, self.model.logger)
-                self.end = self._setup.loop.learn(ledger, self._stop, view.update, self._on_exam(ledger))
+            with EpisodeLog(self.folder.metrics, DomainEpisode, before) as log, self._shown() as view:
+                ledger = Ledger(self.config, self.domains, log, self.model.logger, self._before)
+                keep = partial(self._keep_in_time, ledger)
+                self.end = self._setup.loop.learn(ledger, self._stop, view.update, keep, self._on_exam(ledger))
         finally:
             self.seconds = time.monotonic() - start
             self.save()
 
+    def _keep_in_time(self, ledger: Ledger) -> None:
+        """Write a checkpoint when one is due."""
+        plan, (steps, when) = self.config.checkpoints, self._kept
+        by_steps = 0 < plan.steps * len(self.domains) <= self.steps - steps
+        if by_steps or 0 < plan.seconds <= time.monotonic() - when:
+            self._keep(ledger.seconds)
+
+    def _keep(self, seconds: float) -> None:
+        write(self.folder.checkpoint, self.model, about(self._setup, seconds, self.marks))
+        self._kept = self.steps, time.monotonic()
+
     @contextlib.contextmanager
     def _shown(self) -> Iterator[View]:
-        with shown(View(self._terminal, self.domains, lambda: self.updates, self._setup.note)) as view:
+        view = View(self._terminal, self.domains, lambda: self.updates, self._setup.note, self._before)
+        with shown(view):
             yield view
 
     def _on_exam(self, ledger: Ledger) -> Callable[[Mapping[Domain, Sequence[DomainEpisode] | None], bool], None]:
@@ -134,10 +164,11 @@ class JointRun:
         record(self.model.logger, f"{name}/{domain.name}", result)
 
     def save(self) -> None:
-        """Write the policy and the model as they are."""
+        """Write the policy, the model and a checkpoint as they are."""
         save_policy(self.folder.policy, self.model, self.config)
         save_actor(self.folder.actor, self.model, self.config)
         self.model.save(self.folder.model)
+        self._keep(self.seconds)
 
     def describe(self) -> str:
         """Draw the learning curves and write the summary; returns its text."""

@@ -27,15 +27,18 @@ Note = Callable[[], str]
 class View:
     """Draws from the thread that reports, as seldom as will do."""
 
-    def __init__(self, terminal: Terminal, domains: Sequence[Domain], updates: Callable[[], int], note: Note):
-        """note: what else there is to say about the learner, e.g. where batches come from."""
+    def __init__(self, terminal: Terminal, domains: Sequence[Domain], updates: Callable[[], int], note: Note,
+                 before: float = 0.0):
+        """note: what else there is to say about the learner, e.g. where batches come from. before: s of training, of a
+        run that goes on."""
         self._terminal, self._domains, self._updates, self._note = terminal, domains, updates, note
-        self._start = time.monotonic()
-        self._marks: deque[tuple[float, int]] = deque([(self._start, 0)])
+        now = time.monotonic()
+        self._start = now - before
+        self._marks: deque[tuple[float, int]] = deque([(now, updates())])
         console = terminal.console
         live = console.is_terminal and not console.is_dumb_terminal
         self._live = Live(console=console, auto_refresh=False, vertical_overflow="visible") if live else None
-        self._due = self._start + (0.0 if live else LINE_PERIOD)
+        self._due = now + (0.0 if live else LINE_PERIOD)
         self._failures = [0] * len(domains)
         self._down = [False] * len(domains)
         if self._live:
