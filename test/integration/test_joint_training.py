@@ -25,7 +25,7 @@ import uniros_learner as uniros
 from uniros_learner.multi_task_member import State
 from uniros_learner.training import config as configs
 from uniros_learner.training.checkpoint import Checkpoint
-from uniros_learner.training.episodes import read
+from uniros_learner.training.episodes import read, read_as
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.joint.command import open_all
 from uniros_learner.training.joint.experience import DomainEpisode
@@ -163,7 +163,7 @@ def test_a_run_that_was_killed_goes_on_and_a_run_of_other_domains_does_not(tmp_p
     assert f"goes on after step {sum(each['learnt'] for each in kept['domains'].values()):,}" in ended.stdout
     result = json.loads((folder.path / "result.json").read_text())
     for name, before in kept["domains"].items():
-        steps = [each.step for each in read(folder.metrics, DomainEpisode) if each.domain == name]
+        steps = [each.step for each in read_as(DomainEpisode, folder.metrics) if each.domain == name]
         assert steps == sorted(set(steps))
         assert steps[-1] == result["domains"][name]["learnt"] > before["learnt"]
     refused = subprocess.run([sys.executable, TRAIN, "--resume", folder.path, "--env", "Pendulum-v1", "--env",

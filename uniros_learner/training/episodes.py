@@ -87,8 +87,13 @@ class EpisodeLog:
         self._file.close()
 
 
-def read(path: Path, kind: type[Kind] = Episode) -> list[Kind]:  # type: ignore[assignment]
+def read(path: Path) -> list[Episode]:
     """The episodes in a file; a last line that was cut off is none. Empty without a file."""
+    return read_as(Episode, path)
+
+
+def read_as(kind: type[Kind], path: Path) -> list[Kind]:
+    """`read`, with all that is known of a kind of episode."""
     if not path.exists():
         return []
     with path.open(newline="") as file:
@@ -97,7 +102,7 @@ def read(path: Path, kind: type[Kind] = Episode) -> list[Kind]:  # type: ignore[
 
 
 def _episode(row: Mapping[str, str], kind: type[Kind]) -> Kind:
-    values = {}
+    values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         plain, _, or_none = str(field.type).partition(" | ")
         values[field.name] = None if or_none and not row[field.name] else PARSERS[plain](row[field.name])

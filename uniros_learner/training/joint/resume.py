@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from uniros_learner.training.checkpoint import Checkpoint
-from uniros_learner.training.episodes import read
+from uniros_learner.training.episodes import read_as
 from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.joint.experience import DomainEpisode
 from uniros_learner.training.joint.plots import Mark
@@ -33,7 +33,7 @@ def go_on(setup: Setup, checkpoint: Checkpoint, metrics: Path) -> tuple[float, l
                             f"{' and '.join(here)} that are here: leave out --env and --master, or give the same")
     checkpoint.put_into(setup.model)
     checkpoint.put_moment(setup.model)
-    episodes = read(metrics, DomainEpisode)
+    episodes = read_as(DomainEpisode, metrics)
     for domain in setup.domains:
         known = counters[domain.name]
         mine = [each for each in episodes if each.domain == domain.name and each.step <= known["learnt"]]
