@@ -21,6 +21,14 @@ from live import marked_commands, marked_processes, wait_until  # noqa: E402
 from uniros_bringup.graph import Graph  # noqa: E402
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs no nodes has time, unless it is marked otherwise."""
+    for item in items:
+        here = item.path.parent.name in ("check", "unit")
+        if here and not any(item.get_closest_marker(name) for name in ("real_time", "deadline")):
+            item.add_marker("patient")
+
+
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """Every test ends with the processes it began with, or their successors: checked, not tidied up."""

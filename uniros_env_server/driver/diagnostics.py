@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-import rospy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import DiagnosticStatusWrapper, Updater
 
 from uniros_env_server.driver.config import Servo
 from uniros_env_server.driver.inputs import Tally
@@ -26,26 +27,29 @@ class Diagnostics:
     def __init__(self, loop: ControlLoop, tally: Tally) -> None:
         self._loop, self._tally = loop, tally
         self._setup, self._arm = loop.driver.setup, loop.driver.arm
-        self._publisher = rospy.Publisher("/diagnostics", DiagnosticArray, queue_size=10)
         self._before: dict[str, float] = {}
+        self._updater = Updater()
+        self._updater.setHardwareID(self._setup.robot)
+        self._updater.add("driver", self._driver)
+        self._updater.add("bus", self._bus)
+        for servo in self._setup.servos:
+            self._updater.add(str(servo), partial(self._servo, servo))
 
     def publish(self) -> None:
         """Say how everything is."""
-        message = DiagnosticArray(status=[self._driver(), self._bus(), *map(self._servo, self._setup.servos)])
-        message.header.stamp = rospy.Time.now()
-        self._publisher.publish(message)
+        self._updater.force_update()
 
-    def _driver(self) -> DiagnosticStatus:
+    def _driver(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         snapshot, tally = self._loop.snapshot, self._tally
         stopped = snapshot.state in (State.ESTOP, State.FAULT)
         text = f"{snapshot.state.value}: {snapshot.reason}" if stopped else snapshot.state.value
-        return self._status("driver", ERROR if stopped else OK, text, {
+        return _told(status, ERROR if stopped else OK, text, {
             "state": snapshot.state.value, "reason": snapshot.reason, "torque": snapshot.torque,
             "emergency stop": snapshot.state is State.ESTOP, "commands taken": tally.taken,
             "commands refused": tally.refused, "commands clamped": tally.clamped, "commands slowed down": tally.slowed,
             "last refusal": tally.last_refusal, "cycles the arm was waited for": self._loop.driver.motion.held_back})
 
-    def _bus(self) -> DiagnosticStatus:
+    def _bus(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         timing, counters, tuning = self._loop.timing, self._arm.bus.counters, self._setup.tuning
         values: dict[str, Any] = {
             "rate (Hz)": round(timing.rate(), 1), "cycles": timing.cycles, "overruns": timing.overruns,
@@ -61,13 +65,13 @@ class Diagnostics:
                   for count in [values[name]] if count > self._before.get(name, 0)]
         self._before = {name: value for name, value in values.items() if isinstance(value, (int, float))}
         if not self._arm.bus.port.is_open or self._loop.driver.watch.failed_reads >= tuning.lost_reads:
-            return self._status("bus", ERROR, "no answer from the bus", values)
+            return _told(status, ERROR, "no answer from the bus", values)
         slow = timing.cycles > tuning.rate and timing.rate() < RATE_SHARE * tuning.rate
         if slow or errors:
-            return self._status("bus", WARN, ", ".join(errors) or f"only {timing.rate():.0f} Hz", values)
-        return self._status("bus", OK, f"{timing.rate():.0f} Hz", values)
+            return _told(status, WARN, ", ".join(errors) or f"only {timing.rate():.0f} Hz", values)
+        return _told(status, OK, f"{timing.rate():.0f} Hz", values)
 
-    def _servo(self, servo: Servo) -> DiagnosticStatus:
+    def _servo(self, servo: Servo, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
         health, tuning = self._arm.health, self._setup.tuning
         error, watchdog = health.get("hardware_error_status", servo.id), health.get("bus_watchdog", servo.id)
         temperature, voltage = health.get("present_temperature", servo.id), health.voltage(servo.id)
@@ -83,7 +87,7 @@ class Diagnostics:
             level, text = WARN, f"hot: {temperature:.0f} C, it lets go at {limit} C"
         elif not tuning.voltage[0] <= voltage <= tuning.voltage[1]:
             level, text = WARN, f"{voltage:.1f} V: {tuning.voltage[0]:g} to {tuning.voltage[1]:g} V were expected"
-        return self._status(str(servo), level, text, {
+        return _told(status, level, text, {
             "id": servo.id, "model": servo.model.name, "temperature (C)": temperature,
             "voltage (V)": round(voltage, 1), "effort (Nm)": self._effort(servo),
             "torque": health.get("torque_enable", servo.id), "hardware error": error, "bus watchdog": watchdog})
@@ -94,9 +98,12 @@ class Diagnostics:
             return math.nan
         return round(float(measurement.effort[self._setup.axes.index(servo.joint)]), 3)
 
-    def _status(self, name: str, level: int, text: str, values: Mapping[str, Any]) -> DiagnosticStatus:
-        pairs = [KeyValue(key, str(value)) for key, value in values.items()]
-        return DiagnosticStatus(level, f"{rospy.get_name().lstrip('/')}: {name}", text, self._setup.robot, pairs)
+
+def _told(status: DiagnosticStatusWrapper, level: int, text: str, values: Mapping[str, Any]) -> DiagnosticStatusWrapper:
+    status.summary(level, text)
+    for key, value in values.items():
+        status.add(key, str(value))
+    return status
 
 
 def _ms(seconds: float) -> float:

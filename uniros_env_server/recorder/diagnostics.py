@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import time
 
-import rospy
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_updater import DiagnosticStatusWrapper, Updater
 
 from uniros_env_server.recorder.intake import Intake
 from uniros_env_server.recorder.settings import MIB, Settings
@@ -28,17 +28,20 @@ class Diagnostics:
                  writer: Writer) -> None:
         self._settings, self._intake, self._tally = settings, intake, tally
         self._subscriptions, self._writer = subscriptions, writer
-        self._publisher = rospy.Publisher("/diagnostics", DiagnosticArray, queue_size=10)
         self._before = (time.monotonic(), 0)  # when we last looked, and what had been recorded
+        self._updater = Updater()
+        self._updater.setHardwareID(str(settings.folder))
+        self._updater.add("bags", self._bags)
 
     def publish(self) -> None:
         """Say how it is."""
-        level, text = self._judge()
-        pairs = [KeyValue(key, str(value)) for key, value in self._values().items()]
-        name = f"{rospy.get_name().lstrip('/')}: bags"
-        message = DiagnosticArray(status=[DiagnosticStatus(level, name, text, str(self._settings.folder), pairs)])
-        message.header.stamp = rospy.Time.now()
-        self._publisher.publish(message)
+        self._updater.force_update()
+
+    def _bags(self, status: DiagnosticStatusWrapper) -> DiagnosticStatusWrapper:
+        status.summary(*self._judge())
+        for key, value in self._values().items():
+            status.add(key, str(value))
+        return status
 
     def _judge(self) -> tuple[int, str]:
         """Level and one sentence."""
