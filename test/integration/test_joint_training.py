@@ -37,7 +37,7 @@ from uniros_learner.training.terminal import Terminal
 
 TRAIN = Path(__file__).resolve().parents[2] / "uniros_learner" / "nodes" / "train"
 LEFT = {"policy.safetensors", "model.zip", "config.yaml", "learning_curve.png", "metrics.csv", "evaluation.csv",
-        "tensorboard", "summary.txt"}
+        "checkpoint.safetensors", "tensorboard", "summary.txt", "report.md"}
 TINY = {"hyperparameters": {"net_arch": [8], "learning_starts": 100, "batch_size": 16, "buffer_size": 20_000},
         "early_stop": {"window": 0}, "evaluation": {"episodes": 2}}
 
@@ -113,6 +113,10 @@ def test_the_command_takes_turns_in_the_plain_loop_and_leaves_a_whole_run_folder
     assert run.returncode == 0, run.stderr
     assert {path.name for path in (tmp_path / "run").iterdir()} >= LEFT
     assert "SAC on RX200ReachSim-v0 and RX200ReachSim-v0, seed 0: out of time" in run.stdout
+    page = (tmp_path / "run" / "report.md").read_text()
+    assert page.startswith("# SAC on RX200ReachSim-v0 and RX200ReachSim-v0, seed 0\n\nOut of time; training 1.")
+    assert "|  | sim1 | sim2 |" in page
+    assert "| sim2 | mode lock_step" in page
     learnt = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
     assert learnt
     assert {row["domain"] for row in learnt} <= {"sim1", "sim2"}

@@ -244,7 +244,9 @@ class Trainer:
         ended = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         about = {**self.about, "ended": ended, "end": self.end.value, "checks": self.marks, "bags": list(bags)}
         replace(self.folder.about, json.dumps(about, indent=2))
-        replace(self.folder.report, markdown.report(self, about))
+        outcome, rows = f"{self.end.value} after {self.steps:,} steps", report.result_rows(self)
+        page = markdown.report(self.config.env_id, outcome, ("", "result"), rows, self.config, about, self.folder)
+        replace(self.folder.report, page)
         text = report.summary(self)
         replace(self.folder.summary, text)
         return text

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from uniros_learner.env import RosEnv
-from uniros_learner.training import node
+from uniros_learner.training import node, recordings
 from uniros_learner.training.command import INTERRUPTED
 from uniros_learner.training.config import TrainingConfig
 from uniros_learner.training.interrupt import Interrupt
@@ -54,7 +54,7 @@ def learn(config: TrainingConfig, places: Sequence[Target], folder: RunFolder, t
             if checkpoint:
                 terminal.say(f"goes on after step {run.steps:,}")
             with node.told(lambda: of_joint(run), lambda: run.end) if as_node else contextlib.nullcontext():
-                return carry_out(run, terminal)
+                return carry_out(run, terminal, places)
     finally:
         folder.drop_if_empty()
 
@@ -81,14 +81,16 @@ def served(config: TrainingConfig, places: Sequence[Target], envs: Sequence[RosE
                                joint=dataclasses.replace(config.joint, envs=ids))
 
 
-def carry_out(run: JointRun, terminal: Terminal) -> int:
+def carry_out(run: JointRun, terminal: Terminal, places: Sequence[Target]) -> int:
     """Train, evaluate, and say how it went, however it ends; returns the exit code."""
     from uniros_learner.training.joint.loop import End
 
+    began = time.time()
     try:
         run.run()
     finally:
         if run.steps:
-            terminal.say("\n" + run.describe())
+            bags = [bag for place in places for bag in recordings.references(place.master_uri, place.ns, began)]
+            terminal.say("\n" + run.describe(bags))
         run.close()
     return INTERRUPTED if run.end is End.STOPPED else 0

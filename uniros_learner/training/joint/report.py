@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uniros_learner.training.episodes import Statistics, summarise
 from uniros_learner.training.joint.domain import Domain
 from uniros_learner.training.joint.experience import DomainEpisode
-from uniros_learner.training.report import files
+from uniros_learner.training.report import UNFINISHED, files
 
 if TYPE_CHECKING:
     from uniros_learner.training.joint.run import JointRun
@@ -28,13 +28,26 @@ def rate(episodes: Sequence[DomainEpisode] | None) -> str:
 def summary(run: JointRun) -> str:
     """What a run achieved in each domain, and where its files are."""
     config = run.config
-    places = " and ".join(domain.env_id for domain in run.domains)
+    head = [f"{config.algorithm.upper()} on {places(run)}, seed {config.seed}: {run.end.value}", f"  {outcome(run)}"]
+    rows: Rows = [("", [domain.name for domain in run.domains]), *results(run)]
+    return "\n".join([*head, *columns(rows)]) + "\n\n" + files(run.folder, unfinished=run.end.value in UNFINISHED)
+
+
+def places(run: JointRun) -> str:
+    """Where it learns."""
+    return " and ".join(domain.env_id for domain in run.domains)
+
+
+def outcome(run: JointRun) -> str:
+    """How much it took."""
     seconds = max(run.seconds, 1e-9)
-    head = [f"{config.algorithm.upper()} on {places}, seed {config.seed}: {run.end.value}",
-            f"  training {run.seconds:.1f} s, {run.updates:,} updates ({run.updates / seconds:.0f}/s), "
-            f"{run.steps:,} steps learnt from, loop: {config.joint.loop}"]
-    rows: Rows = [("", [domain.name for domain in run.domains]), *_training(run), *_evaluation(run)]
-    return "\n".join([*head, *columns(rows)]) + "\n\n" + files(run.folder)
+    return (f"training {run.seconds:.1f} s, {run.updates:,} updates ({run.updates / seconds:.0f}/s), "
+            f"{run.steps:,} steps learnt from, loop: {run.config.joint.loop}")
+
+
+def results(run: JointRun) -> Rows:
+    """What came out of it in each domain."""
+    return [*_training(run), *_evaluation(run)]
 
 
 def figures(run: JointRun) -> dict[str, Any]:

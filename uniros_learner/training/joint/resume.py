@@ -14,14 +14,14 @@ from uniros_learner.training.joint.plots import Mark
 from uniros_learner.training.joint.setup import Setup
 
 
-def about(setup: Setup, seconds: float, marks: Sequence[Mark]) -> dict[str, Any]:
+def what_it_takes(setup: Setup, seconds: float, marks: Sequence[Mark]) -> dict[str, Any]:
     """For `checkpoint.write`. seconds: of training so far."""
     domains = {domain.name: domain.counters() for domain in setup.domains}
     return {"seconds": seconds, "marks": marks, "loop": setup.loop.state(), "domains": domains}
 
 
 def go_on(setup: Setup, checkpoint: Checkpoint, metrics: Path) -> tuple[float, list[Mark]]:
-    """Put everything back; returns what `about` was told.
+    """Put everything back; returns what `what_it_takes` was told.
 
     metrics: the run's episodes, of which those count that the checkpoint knows of. Raises InvalidConfig when the
     checkpoint is of another kind of run.

@@ -13,6 +13,7 @@ from typing import Any
 from stable_baselines3.common.logger import configure
 
 from uniros_learner.env import RosEnv
+from uniros_learner.training import markdown
 from uniros_learner.training.actor import actor_of
 from uniros_learner.training.checkpoint import Checkpoint, write
 from uniros_learner.training.config import TrainingConfig, dump
@@ -25,7 +26,7 @@ from uniros_learner.training.joint.experience import DomainEpisode
 from uniros_learner.training.joint.ledger import Ledger, record
 from uniros_learner.training.joint.loop import End
 from uniros_learner.training.joint.plots import Mark
-from uniros_learner.training.joint.resume import about, go_on
+from uniros_learner.training.joint.resume import go_on, what_it_takes
 from uniros_learner.training.joint.setup import Setup, set_up
 from uniros_learner.training.joint.view import View, shown
 from uniros_learner.training.policy_file import save_actor, save_policy
@@ -58,7 +59,8 @@ class JointRun:
             self._go_on_from(resume)
         self._kept = self.steps, time.monotonic()  # when, last
         replace(folder.config, dump(config))
-        replace(folder.about, json.dumps(self._about(), indent=2))
+        self.about = self._about()
+        replace(folder.about, json.dumps(self.about, indent=2))
         self.model.set_logger(configure(str(folder.tensorboard), ["tensorboard"]))
 
     def _go_on_from(self, checkpoint: Checkpoint) -> None:
@@ -115,7 +117,7 @@ class JointRun:
             self._keep(ledger.seconds)
 
     def _keep(self, seconds: float) -> None:
-        write(self.folder.checkpoint, self.model, about(self._setup, seconds, self.marks))
+        write(self.folder.checkpoint, self.model, what_it_takes(self._setup, seconds, self.marks))
         self._kept = self.steps, time.monotonic()
 
     @contextlib.contextmanager
@@ -170,13 +172,21 @@ class JointRun:
         self.model.save(self.folder.model)
         self._keep(self.seconds)
 
-    def describe(self) -> str:
-        """Draw the learning curves and write the summary; returns its text."""
+    def describe(self, bags: Sequence[dict[str, Any]] = ()) -> str:
+        """Draw the learning curves, write report and summary; returns the summary. bags: where transitions were
+        recorded."""
         self.model.logger.close()
         plots.learning_curves(self.folder.curve, self.domains, self.marks, self.config)
         text = report.summary(self)
         replace(self.folder.summary, text)
         replace(self.folder.path / RESULT, json.dumps(report.figures(self), indent=2))
+        ended = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        about = {**self.about, "ended": ended, "end": self.end.value, "checks": self.marks, "bags": list(bags)}
+        replace(self.folder.about, json.dumps(about, indent=2))
+        rows = [(name, *cells) for name, cells in report.results(self)]
+        page = markdown.report(report.places(self), f"{self.end.value}; {report.outcome(self)}",
+                               ("", *(domain.name for domain in self.domains)), rows, self.config, about, self.folder)
+        replace(self.folder.report, page)
         return text
 
     def close(self) -> None:
