@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.patient
+
 ROOT = Path(__file__).resolve().parents[2]
 # Without the generators for other languages, for speed: the workspace of this tree is built with all of them.
 CATKIN = "env PATH=/usr/bin:/bin ROS_LANG_DISABLE=gencpp:genlisp catkin_make -DPYTHON_EXECUTABLE=/usr/bin/python3"

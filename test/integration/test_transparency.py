@@ -14,6 +14,7 @@ from odd_envs import SPACES, Sampled
 
 import uniros_learner as uniros
 
+pytestmark = pytest.mark.patient
 gymnasium.register_envs(gymnasium_robotics)
 
 SERVED = [
