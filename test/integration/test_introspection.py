@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from live import serve, wait_until
+from policies import drawn
 from sensor_msgs.msg import JointState
 
 import uniros_learner as uniros
@@ -21,7 +22,7 @@ from uniros_bringup.eavesdrop import Eavesdropper
 from uniros_bringup.graph import Graph
 from uniros_bringup.watch import Part, Watch
 from uniros_bringup.xmlrpc import call
-from uniros_msgs.errors import InvalidAction
+from uniros_msgs.errors import EnvironmentFailed, InvalidAction
 
 NODES = Path(__file__).parents[2] / "uniros_bringup" / "nodes"
 URDF = """<robot name="arm"><link name="rx200/base_link"/><link name="rx200/base_footprint"/>
@@ -83,6 +84,11 @@ def test_diagnostics_tell_what_was_refused(masters: tuple[Graph, Graph]) -> None
         assert found and found.text.startswith("InvalidAction: action: expected")
         assert found.values["failed: InvalidAction"] == "1" and int(found.values["episode"]) > 0
         assert loop and loop.level == 0 and loop.values["overruns"] == "0"
+        policy = drawn(env.observation_space, env.action_space).pack()
+        with pytest.raises(EnvironmentFailed), env.rollout(policy, options={"goal": [9.0, 9.0, 9.0]}) as rollout:
+            rollout.wait()
+        wait_until(lambda: (part := heard(watch, node, "environment")) and
+                   part.values.get("failed: EnvironmentFailed") == "1", 5.0)
 
 
 def test_the_other_arm_is_shown_beside_this_one_and_nothing_registered_there(masters: tuple[Graph, Graph]) -> None:

@@ -175,6 +175,8 @@ class Rollout:
     def _answer(self) -> Answer:
         if self._goal.cancelled and self._failure.kind == Cancelled.__name__:  # a reset that stopped as it was told
             self._failure = wire.OK
+        if self._failure.kind:
+            self._session.count(self._failure)
         status = GoalStatus.ABORTED if self._failure.kind else GoalStatus.SUCCEEDED
         tally = self._tally
         body = result(self._failure, self._session.episode, episodes=tally.episodes, steps=tally.steps,
