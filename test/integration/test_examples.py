@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.patient
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 RUNS = {
     "train_reach.py": (["td3", "320"], "steps were refused; the policy: runs/td3-"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+import pytest
 from exact import assert_same
 from live import serve
 from stable_baselines3 import DQN, TD3
@@ -18,6 +19,8 @@ import uniros_learner as uniros
 from uniros_bringup.graph import Graph
 from uniros_env_server import registration
 from uniros_env_server.testing import EnvContract
+
+pytestmark = pytest.mark.patient
 
 
 class TestServedPendulum(EnvContract):

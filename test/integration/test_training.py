@@ -22,6 +22,8 @@ from uniros_bringup.xmlrpc import call
 from uniros_learner.training.run_folder import CONTENTS
 from uniros_msgs.msg import TrainingProgress
 
+pytestmark = pytest.mark.patient
+
 FIGURES = ("success", "final error", "episode length", "return")
 NODES = Path(__file__).resolve().parents[2] / "uniros_learner" / "nodes"
 TINY = [word for change in ("hyperparameters.net_arch=[8]", "hyperparameters.learning_starts=20",

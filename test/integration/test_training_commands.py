@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import imageio.v3 as images
+import pytest
 from live import wait_until
+
+pytestmark = pytest.mark.patient
 
 NODES = Path(__file__).resolve().parents[2] / "uniros_learner" / "nodes"
 SETTINGS = ["hyperparameters.net_arch=[8]", "hyperparameters.learning_starts=20", "hyperparameters.batch_size=8",

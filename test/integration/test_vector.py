@@ -26,6 +26,8 @@ from uniros_learner.link import Op
 from uniros_learner.sb3 import RosVecEnv, make_vec_env
 from uniros_msgs import errors
 
+pytestmark = pytest.mark.patient
+
 gymnasium.register_envs(gymnasium_robotics)
 SLOW = 2  # the action of odd_envs:Faulty that takes 1.5 s
 FINE, RAISE, DIE = 0, 1, 3
