@@ -34,6 +34,7 @@ from uniros_learner.training.joint.run import JointRun
 from uniros_learner.training.run_folder import RunFolder, create
 from uniros_learner.training.target import Target
 from uniros_learner.training.terminal import Terminal
+from uniros_learner.whole_episodes import AwaitFirstEpisode
 
 TRAIN = Path(__file__).resolve().parents[2] / "uniros_learner" / "nodes" / "train"
 LEFT = {"policy.safetensors", "model.zip", "config.yaml", "learning_curve.png", "metrics.csv", "evaluation.csv",
@@ -174,6 +175,19 @@ def test_a_run_that_was_killed_goes_on_and_a_run_of_other_domains_does_not(tmp_p
                               "Pendulum-v1"], capture_output=True, text=True, timeout=60, check=False)
     assert refused.returncode == 2
     assert "that run learnt in sim1 and sim2" in refused.stderr
+
+
+def test_in_a_script_a_joint_run_is_a_trainer_like_others(tmp_path: Path) -> None:
+    joint = {"envs": ["RX200ReachSim-v0"] * 2, "enough": 20, "seconds": 2.0}
+    given = {"algorithm": "sac", "steps": 50_000, **TINY, "joint": joint}
+    result = uniros.Trainer(given, run_dir=tmp_path / "run", quiet=True).train()
+    assert result.end == "out of time"
+    assert {name: found.episodes for name, found in result.domains.items()} == {"sim1": 2, "sim2": 2}
+    assert result.evaluation and result.evaluation.episodes == 4
+    again = uniros.Trainer.resume(tmp_path / "run", ["joint.seconds=3.0"], quiet=True).train()
+    assert again.steps > result.steps
+    with pytest.raises(InvalidConfig, match="expected neither env nor callbacks"):
+        uniros.Trainer(given, callbacks=[AwaitFirstEpisode()])
 
 
 def settings(changes: Sequence[str]) -> list[str]:

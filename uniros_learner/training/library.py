@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uniros_learner.training import config as configs
 from uniros_learner.training import run_folder
 from uniros_learner.training.config import TrainingConfig
+from uniros_learner.training.fields import InvalidConfig
 from uniros_learner.training.run_folder import RunFolder
 from uniros_learner.training.target import Target
 from uniros_learner.training.terminal import Terminal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from stable_baselines3.common.vec_env import VecEnv
 
     from uniros_learner.training.episodes import Statistics
+    from uniros_learner.training.joint.run import JointRun
+    from uniros_learner.training.trainer import Trainer as Run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +37,15 @@ class Result:
     end: str  # why it ended
     steps: int
     evaluation: Statistics | None  # of the finished policy without exploration; None when it was stopped
-    summary: str  # the table that `rosrun uniros train` prints
+    domains: Mapping[str, Statistics]  # the same by domain, of a joint run; else empty
+    summary: str  # the table that `rosrun uniros train` prints; empty when nothing has happened
 
 
 class Trainer:
-    """One run, as `rosrun uniros train` makes them: with a run folder, checkpoints and an evaluation."""
+    """One run, as `rosrun uniros train` makes them: with a run folder, checkpoints and an evaluation.
+
+    Settings with `joint.envs` make it a joint one, in all of these environments.
+    """
 
     def __init__(
         self,
@@ -57,26 +64,61 @@ class Trainer:
         run_dir: an empty or new folder; default runs/ALGORITHM-TIME. callbacks: of Stable-Baselines3, beside ours.
         stop: asked after every step whether to end. quiet: print nothing.
 
-        Raises InvalidConfig for settings that are unknown or cannot be.
+        Raises InvalidConfig for settings that are unknown or cannot be, and for a joint run with `env` or `callbacks`.
         """
         self.config = _settings(config, changes)
         self._env, self._callbacks, self._stop, self._quiet = env, callbacks, stop, quiet
-        self._run_dir = Path(run_dir) if run_dir else None
+        self._run_dir, self._resumes = Path(run_dir) if run_dir else None, False
+        if self._joint and (env is not None or callbacks):
+            raise InvalidConfig("joint.envs: a joint run opens its environments itself, and its actors make no steps "
+                                "of Stable-Baselines3's; expected neither env nor callbacks")
+
+    @classmethod
+    def resume(cls, run_dir: str | Path, changes: Sequence[str] = (), **others: Any) -> Trainer:
+        """Go on with a run from its last checkpoint. changes: of its settings, as `steps=50_000`.
+
+        others: as env, callbacks, stop, quiet above. Raises InvalidConfig when there is no such run.
+        """
+        folder = run_folder.existing(Path(run_dir))
+        trainer = cls(configs.load(folder.config, changes), run_dir=run_dir, **others)
+        trainer._resumes = True
+        return trainer
 
     def train(self) -> Result:
         """Learn, judge, and leave everything in the run folder; raises what the environment raises."""
-        from uniros_learner.training.episodes import summarise
-        from uniros_learner.training.trainer import Trainer as Run
-
-        folder = run_folder.create(self._run_dir or run_folder.fresh(self.config.algorithm, Path("runs")))
-        with self._environment() as env, self._terminal() as terminal:
-            run = Run(self.config, env, folder, terminal, self._stop, callbacks=self._callbacks)
+        folder, summary = self._folder(), ""
+        with self._terminal() as terminal, self._run(folder, terminal) as run:
             try:
                 run.run()
             finally:
-                summary = run.describe()
-            judged = summarise(run.evaluation) if run.evaluation else None
-        return Result(folder, run.model, run.end.value, run.steps, judged, summary)
+                if run.steps:
+                    summary = run.describe()
+        return Result(folder, run.model, run.end.value, run.steps, *_judged(run), summary)
+
+    @property
+    def _joint(self) -> bool:
+        return bool(self.config.joint.envs)
+
+    def _folder(self) -> RunFolder:
+        if self._resumes and self._run_dir:
+            return run_folder.existing(self._run_dir)
+        return run_folder.create(self._run_dir or run_folder.fresh(self.config.algorithm, Path("runs")))
+
+    @contextlib.contextmanager
+    def _run(self, folder: RunFolder, terminal: Terminal) -> Iterator[Run | JointRun]:
+        from uniros_learner.training.checkpoint import Checkpoint
+        from uniros_learner.training.joint.command import open_all
+        from uniros_learner.training.joint.run import JointRun
+        from uniros_learner.training.trainer import Trainer as Run
+
+        checkpoint = Checkpoint(folder.checkpoint) if self._resumes else None
+        if self._joint:
+            envs = open_all([Target(each, self.config.env_args) for each in self.config.joint.envs])
+            with contextlib.closing(JointRun(self.config, envs, folder, terminal, self._stop, checkpoint)) as run:
+                yield run
+        else:
+            with self._environment() as env:
+                yield Run(self.config, env, folder, terminal, self._stop, resume=checkpoint, callbacks=self._callbacks)
 
     @contextlib.contextmanager
     def _environment(self) -> Iterator[gymnasium.Env | VecEnv]:
@@ -95,6 +137,17 @@ class Trainer:
             return
         with open(os.devnull, "w") as nowhere:
             yield Terminal(nowhere)
+
+
+def _judged(run: Run | JointRun) -> tuple[Statistics | None, dict[str, Statistics]]:
+    """Of all domains together, and of each."""
+    from uniros_learner.training.episodes import Episode, summarise
+
+    if not isinstance(run.evaluation, dict):
+        return summarise(run.evaluation) if run.evaluation else None, {}
+    together: list[Episode] = [episode for found in run.evaluation.values() for episode in found]
+    domains = {domain.name: summarise(found) for domain, found in run.evaluation.items() if found}
+    return summarise(together) if together else None, domains
 
 
 def _settings(config: TrainingConfig | Mapping[str, Any] | str | Path, changes: Mapping[str, Any]) -> TrainingConfig:
