@@ -38,7 +38,7 @@ def measure(seeds: Sequence[int] = SEEDS, dense: Sequence[str] = tuple(TORCH), s
             for name in names:
                 runs = [train(f"{name}_{task}", seed, Path(folder) / f"{name}-{seed}") for seed in seeds]
                 yield row(name, task, runs)
-            found = [comparison.load(path) for path in sorted(Path(folder).iterdir())]
+            found = comparison.load(sorted(Path(folder).iterdir()))
             comparison.draw(PICTURES / f"algorithms_{task}.png", comparison.grouped(found))
 
 
@@ -51,7 +51,7 @@ def train(config: str, seed: int, folder: Path) -> Path:
 
 
 def row(name: str, task: str, folders: Sequence[Path]) -> Row:
-    runs = [comparison.load(folder) for folder in folders]
+    runs = comparison.load(folders)
     solved = [json.loads((folder / "run.json").read_text())["end"] == "solved early" for folder in folders]
     ends = [run.episodes[-1] for run in runs]
     judged = [run.judged for run in runs if run.judged]

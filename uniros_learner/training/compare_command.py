@@ -33,7 +33,7 @@ def run(argv: list[str], terminal: Terminal) -> int:
 
     from uniros_learner.training import comparison
 
-    groups = comparison.grouped([comparison.load(path) for path in found(options.runs)])
+    groups = comparison.grouped(comparison.load(found(options.runs)))
     head, *rows = comparison.rows(groups, options.target)
     table = Table(*head, box=None, pad_edge=False)
     for row in rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from uniros_learner.training import config as configs
-from uniros_learner.training.episodes import Episode, Statistics, read, summarise
+from uniros_learner.training.episodes import Episode, Statistics, read, read_as, summarise
 from uniros_learner.training.fields import InvalidConfig
+from uniros_learner.training.joint.experience import DomainEpisode
 from uniros_learner.training.plots import AXES, SMOOTHING, running_mean
 from uniros_learner.training.run_folder import RunFolder
 
@@ -25,12 +26,13 @@ NOT_COMPARED = ("seed", "checkpoints", "device", "threads")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run as it was left."""
+    """One run as it was left; of a joint one, what happened in one of its domains."""
 
     folder: RunFolder
     config: configs.TrainingConfig
-    episodes: list[Episode]  # of training
+    episodes: Sequence[Episode]  # of training
     judged: Statistics | None  # of the evaluation at its end
+    domain: str = ""  # of a joint run
 
     @property
     def told(self) -> bool:
@@ -52,13 +54,29 @@ class Group:
     runs: list[Run]
 
 
-def load(path: Path) -> Run:
-    """Raises InvalidConfig when there is no run in that folder."""
-    folder = RunFolder(path)
+def load(paths: Iterable[Path]) -> list[Run]:
+    """The runs in these folders; of joint ones each domain. Raises InvalidConfig where there is none."""
+    return [run for path in paths for run in _load(RunFolder(path))]
+
+
+def _load(folder: RunFolder) -> list[Run]:
     if not folder.metrics.is_file():
         raise InvalidConfig(f"there is no {folder.metrics}: expected run folders as train leaves them")
-    judged = read(folder.evaluation)
-    return Run(folder, configs.load(folder.config), read(folder.metrics), summarise(judged) if judged else None)
+    config = configs.load(folder.config)
+    if not config.joint.envs:
+        judged = read(folder.evaluation)
+        return [Run(folder, config, read(folder.metrics), summarise(judged) if judged else None)]
+    learnt = _by_domain(read_as(DomainEpisode, folder.metrics))
+    tried = _by_domain(read_as(DomainEpisode, folder.evaluation))
+    return [Run(folder, config, learnt[name], summarise(tried[name]) if name in tried else None, name)
+            for name in learnt]
+
+
+def _by_domain(episodes: Sequence[DomainEpisode]) -> dict[str, list[DomainEpisode]]:
+    found: dict[str, list[DomainEpisode]] = {}
+    for episode in episodes:
+        found.setdefault(episode.domain, []).append(episode)
+    return found
 
 
 def grouped(runs: Sequence[Run]) -> list[Group]:
@@ -73,7 +91,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 
 def _compared(run: Run) -> dict[str, object]:
     settings = yaml.safe_load(configs.dump(run.config))
-    return {name: value for name, value in settings.items() if name not in NOT_COMPARED}
+    return {name: value for name, value in settings.items() if name not in NOT_COMPARED} | {"domain": run.domain}
 
 
 def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
@@ -85,8 +103,9 @@ def _flat(settings: dict, prefix: str = "") -> dict[str, object]:
 
 def _name(run: Run, settings: dict[str, object], differing: Sequence[str]) -> str:
     """The algorithm, and whatever else sets groups of one algorithm apart, as far as it can be said shortly."""
-    told = [key for key in differing if key not in ("algorithm", "steps", "env_id") and "algorithm" not in differing]
-    parts = [run.config.algorithm.upper()]
+    elsewhere = ("algorithm", "steps", "env_id", "domain")
+    told = [key for key in differing if key not in elsewhere and "algorithm" not in differing]
+    parts = [run.config.algorithm.upper(), *([run.domain] if run.domain else [])]
     if "env_id" in differing:
         parts.append(run.config.env_id)
     return ", ".join([*parts, *(f"{key.split('.')[-1]} {settings.get(key)}" for key in told[:3])])
