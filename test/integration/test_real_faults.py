@@ -16,6 +16,7 @@ from driver_rig import WATCHDOG, pause
 from live import wait_until
 from real_rig import AGE, CYCLE, PERIOD, RealRig, Swing
 
+from uniros_bringup.tree import descendants, signal_all
 from uniros_env_server.robots.ros_control import GIVE_WAY
 from uniros_msgs.errors import ResetNeeded, RobotFault, ServerDied
 
@@ -169,30 +170,56 @@ def test_a_frozen_driver(rig: RealRig) -> None:
 
 
 LEARNER = """
-import sys, numpy as np, uniros_learner as uniros
+import sys
+import numpy as np
+import uniros_learner as uniros
+from policies import turning
+
 env = uniros.connect(sys.argv[1], "/rx200")
-env.reset()
+{before}
 print("ready", flush=True)
 while True:
-    env.step(np.array([0.5, 0, 0, 0, 0], np.float32))
+    {work}
 """
+
+
+def learner(rig: RealRig, work: str, before: str = "") -> subprocess.Popen[str]:
+    """Another process, which has connected to the environment, and is at work."""
+    command = [sys.executable, "-c", LEARNER.format(work=work, before=before), rig.graph.master.uri]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    return process
 
 
 def test_a_killed_learner(rig: RealRig) -> None:
     """Its successor, as those of the other two, finds an arm that holds."""
     with rig.without_learner():
-        command = [sys.executable, "-c", LEARNER, rig.graph.master.uri]
-        learner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert learner.stdout and learner.stdout.readline() == "ready\n"
+        process = learner(rig, "env.step(np.array([0.5, 0, 0, 0, 0], np.float32))", "env.reset()")
         pause(0.8)
         assert rig.speed() > 0.3
         killed, wall = time.monotonic(), time.time()
-        learner.kill()
-        learner.wait()
+        process.kill()
+        process.wait()
         limit = CYCLE + 2 * PERIOD
         stands(rig, killed, limit + SETTLE)
         held = [row for when, row in rig.operator.setpoints(wall) if when > wall + limit + 0.02]  # told every 20 ms
         assert len(held) > 5 and np.ptp(np.array(held), axis=0).max() < 1e-9
+    rig.env.reset()
+
+
+@pytest.mark.parametrize("work", ["env.reset()", "env.rollout(turning(env).pack(), episodes=1).wait()"])
+def test_a_whole_learner_killed_while_the_arm_acts_by_itself(rig: RealRig, work: str) -> None:
+    """With all its processes, so that none gives the lease back, which stands for 5 s: its connection ends, too."""
+    swing = Swing(rig.env)
+    pause(1.6)
+    swing.stop()
+    with rig.without_learner():
+        process = learner(rig, work)
+        wait_until(lambda: rig.speed() > 0.3, 8.0)
+        killed = time.monotonic()
+        signal_all([process.pid, *descendants(process.pid)], signal.SIGKILL)
+        process.wait()
+        stands(rig, killed, 2 * CYCLE + 2 * PERIOD + SETTLE)
     rig.env.reset()
 
 

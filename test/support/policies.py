@@ -31,3 +31,11 @@ def stepwise(observations: gymnasium.spaces.Box, actions: gymnasium.spaces.Discr
     weight, bias = np.zeros((actions.n, observations.shape[0]), np.float32), np.full(actions.n, -1e3, np.float32)
     weight[after, 0], bias[after], bias[before] = 1.0, 0.0, above
     return Policy(observations, actions, "argmax", [], {"out.weight": weight, "out.bias": bias})
+
+
+def turning(env: gymnasium.Env) -> Policy:
+    """Turns the waist at full speed, whatever it sees."""
+    policy = drawn(env.observation_space, env.action_space, widths=())
+    weight, bias = policy.tensors["out.weight"], policy.tensors["out.bias"]
+    weight[:], bias[:] = 0.0, [3.0, *[0.0] * (len(bias) - 1)]
+    return policy

@@ -15,7 +15,7 @@ from live import serve, wait_until
 import uniros_learner as uniros
 from uniros_bringup.xmlrpc import CallFailed, call
 from uniros_env_server.safety.gate import SafetyLimits
-from uniros_msgs.errors import UnirosError
+from uniros_msgs.errors import LeaseHeld, UnirosError
 
 CYCLE, PERIOD = 0.1, 0.02  # s
 AGE = SafetyLimits.load("rx200", "real").state_age  # s
@@ -40,12 +40,19 @@ class RealRig(Rig):
 
     @contextmanager
     def without_learner(self) -> Iterator[None]:
-        """The environment is free for another learner; afterwards it is ours again."""
+        """The environment is free for another learner; afterwards it is ours again, when a lease runs out at last."""
         self.env.close()
         try:
             yield
         finally:
+            wait_until(self._take, 10.0)
+
+    def _take(self) -> bool:
+        try:
             self.env = uniros.connect(self.graph.master.uri, NS, timeout=10.0)
+        except LeaseHeld:
+            return False
+        return True
 
     def close(self) -> None:
         self.env.close()

@@ -50,6 +50,7 @@ class Goal:
         self.status = GoalStatus.PENDING
         self.text = ""
         self.cancelled = False
+        self._was_there = False  # who sent it
         self.server = server
 
     @property
@@ -63,6 +64,12 @@ class Goal:
     def feedback(self, body: bytes) -> None:
         """Send serialised feedback; never waits for anybody."""
         self.server.publish_feedback(self, body)
+
+    def abandoned(self) -> bool:
+        """Whether who sent the goal was connected to us when this was asked before, and is no longer."""
+        there, before = self.server.hears(self.caller), self._was_there
+        self._was_there = before or there
+        return before and not there
 
     def unread(self) -> int:
         """Bytes of feedback that who sent the goal has yet to take."""
@@ -135,6 +142,9 @@ class ActionServer:
 
     def publish_feedback(self, goal: Goal, body: bytes) -> None:
         self._feedback.send(wire.wrap_result(goal.envelope, goal.status, goal.text, time.time(), body))
+
+    def hears(self, caller: str) -> bool:
+        return self._inlet.hears(caller)
 
     def unread_feedback(self, goal: Goal) -> int:
         return self._feedback.unread(goal.caller)

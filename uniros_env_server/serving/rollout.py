@@ -131,9 +131,10 @@ class Rollout:
     def _ended(self) -> bool:
         if self._failure.kind or self._goal.cancelled or self._progress() >= 1.0:
             return True
-        if self._session.lease.stands(self.request.lease):
+        lease = self.request.lease
+        if self._session.lease.stands(lease) and not (lease and self._goal.abandoned()):
             return False
-        self._failure = refusal(LeaseLost("the lease has run out during the rollout: its learner is gone"))
+        self._failure = refusal(LeaseLost("its learner is gone: the rollout ends here"))
         return True
 
     def _change_policy(self, at_reset: bool) -> None:

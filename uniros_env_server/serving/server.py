@@ -161,13 +161,13 @@ class EnvServer:
         request.deserialize(goal.buffer[goal.body :])
         say = partial(self._say_reset, goal)
         say(0.0, "resetting")
-        self._watch_resets(request.lease, say)
+        self._watch_resets(goal, request.lease, say)
         return self.session.reset(request)
 
     def _say_reset(self, goal: Goal, share: float, phase: str) -> None:
         goal.feedback(wire.serialise(ResetFeedback(share, phase)))
 
-    def _watch_resets(self, lease: str, say: Callable[[float, str], None]) -> None:
+    def _watch_resets(self, goal: Goal, lease: str, say: Callable[[float, str], None]) -> None:
         """Tell how a reset goes on; a robot stops on its way when the learner that asked for it is gone."""
         inner: Any = self.env.unwrapped
         if not hasattr(inner, "on_progress"):
@@ -175,7 +175,7 @@ class EnvServer:
 
         def progress(share: float, phase: str) -> None:
             say(share, phase)
-            if lease and not self.lease.stands(lease):
+            if lease and (goal.abandoned() or not self.lease.stands(lease)):
                 inner.cancel()
 
         inner.on_progress = progress
@@ -183,7 +183,7 @@ class EnvServer:
     def _do_rollout(self, goal: Goal) -> Answer:
         try:
             rollout = self._rolling = Rollout(self.session, self.journal, goal)
-            self._watch_resets(rollout.request.lease, lambda share, phase: rollout.progress(phase))
+            self._watch_resets(goal, rollout.request.lease, lambda share, phase: rollout.progress(phase))
             return self.session.rollout(rollout.request.lease, rollout.request.episode, rollout.run)
         except MalformedData:
             raise

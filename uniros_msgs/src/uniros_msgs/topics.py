@@ -88,11 +88,16 @@ class Inlet:
         which the callback is called then, and returns when the stream has ended; or returns at once."""
         self._callback, self._elsewhere = callback, elsewhere
         self._handled: dict[Any, int] = {}  # connection -> messages that came through rospy's own loop
+        self._callers: set[str] = set()  # whose messages are read by now without rospy
         self._subscriber = rospy.Subscriber(name, raw(message_class), self._receive, tcp_nodelay=True)
 
     def publishers(self) -> int:
         """How many publishers have completed the handshake with us."""
         return sum(1 for c in self._subscriber.impl.connections if getattr(c, "header", None))
+
+    def hears(self, caller: str) -> bool:
+        """Whether a node that has sent something is still connected. Its end is noticed as soon as its host says so."""
+        return caller in self._callers
 
     def close(self) -> None:
         self._subscriber.unregister()
@@ -112,9 +117,11 @@ class Inlet:
     def _read_on(self, connection: Any, caller: str) -> None:
         """Read until the connection ends; rospy then finds it ended, too."""
         stream = Stream(connection, lambda body: self._hand_on(body, caller))
+        self._callers.add(caller)
         while stream.read():
             if self._elsewhere:
                 self._elsewhere(stream, caller)
+        self._callers.discard(caller)
 
     def _hand_on(self, body: bytes, caller: str) -> None:
         try:
