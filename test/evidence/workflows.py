@@ -18,7 +18,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,7 @@ from uniros_learner.training.joint.exam import examine
 
 SEEDS = tuple(map(int, os.environ.get("UNIROS_SEEDS", "0 1 2").split()))
 EPISODES = int(os.environ.get("UNIROS_EPISODES", "30"))  # on the arm, for each policy
+KEPT = os.environ.get("UNIROS_OUTCOMES", "")  # a file that keeps each outcome: what is in it is not measured again
 LIMIT = 300.0  # s of training
 GOALS = 3_000_000  # seed
 PICTURE = Path(__file__).resolve().parents[2] / "docs" / "images" / "workflows.png"
@@ -58,15 +59,26 @@ class Outcome:
 
 
 def measure() -> Iterator[Row]:
-    outcomes = []
+    outcomes = kept()
     for seed in SEEDS:
         for way in WAYS:
-            outcomes.append(outcome(way, seed))
-            print(outcomes[-1], flush=True)
+            if not any((each.way, each.seed) == (way, seed) for each in outcomes):
+                outcomes.append(outcome(way, seed))
+                print(outcomes[-1], flush=True)
+                keep(outcomes)
     picture(outcomes)
     for way in WAYS:
         yield row(way, [each for each in outcomes if each.way == way])
     yield from verdicts(outcomes)
+
+
+def kept() -> list[Outcome]:
+    return [Outcome(**each) for each in json.loads(Path(KEPT).read_text())] if KEPT and Path(KEPT).exists() else []
+
+
+def keep(outcomes: list[Outcome]) -> None:
+    if KEPT:
+        Path(KEPT).write_text(json.dumps([asdict(each) for each in outcomes]))
 
 
 def outcome(way: str, seed: int) -> Outcome:

@@ -54,10 +54,19 @@ def test_updates_wait_for_experience() -> None:
     pace = Pace(JointPlan(most_updates_per_step=2.0), learning_starts=100, updates_per_step=lambda: 1.0)
     pace.note_steps(99, lock_step=False)
     assert pace.updates_due() == 0
-    pace.note_steps(1, lock_step=True)
-    assert pace.updates_due() == 200
+    pace.note_steps(101, lock_step=True)
+    assert pace.updates_due() == 200, "those before learning starts do not count"
     pace.note_updates(200)
     assert pace.updates_due() == 0
+
+
+def test_simulations_never_wait_for_more_updates_than_the_learner_may_make() -> None:
+    pace = Pace(JointPlan(most_updates_per_step=2.0), learning_starts=100, updates_per_step=lambda: 20.0)
+    for _ in range(50):
+        while pace.simulation_may_go_on(0):
+            pace.note_steps(10, lock_step=True)
+        pace.note_updates(pace.updates_due())
+    assert pace.steps > 1000
 
 
 def test_who_waits_is_woken() -> None:

@@ -68,9 +68,8 @@ class Pace:
 
     def updates_due(self) -> int:
         """Updates that may be made with the experience there is."""
-        if self.steps < max(1, self._starts):
-            return 0
-        return max(0, int(self.steps * self._plan.most_updates_per_step) - self.updates)
+        most = max(self._plan.most_updates_per_step, self._ratio())  # simulations wait for as many as that
+        return max(0, int((self.steps - self._starts) * most) - self.updates)
 
     def wait(self, patience: float) -> None:
         """Until something has come, for `patience` (s) at most."""

@@ -22,8 +22,8 @@ class JointPlan:
                                         "the same from all", SHARE)
     enough: int = setting(100, "transitions that a domain must have before batches are drawn from it", POSITIVE)
     publish: float = setting(0.25, "s between two versions of the policy that the actors get", Bounds(at_least=0.0))
-    most_updates_per_step: float = setting(30.0, "updates per step of all domains; then the learner waits",
-                                           Bounds(above=0.0))
+    most_updates_per_step: float = setting(10.0, "updates for each step of all domains after learning_starts; then the "
+                                           "learner waits", Bounds(above=0.0))
     seconds: float = setting(180.0, "s of training at most", Bounds(above=0.0))
     most_steps: tuple[int, ...] = setting((), "steps in each domain at most; 0 or none: as many as come", NATURAL)
     head_start: float = setting(0.0, "share of the simulation's last episodes that must succeed before anything moves "
