@@ -1,22 +1,18 @@
-"""The action cycle.
+"""The action cycle, in simulation.
 
 How long an action lasts decides how learning goes: TD3 (`config/algorithms/td3.yaml`) on Reach with cycles of 0.1, 0.4,
 0.8 and 1.6 s; one unit of an action stays 1 rad/s, so that longer cycles mean coarser motions (and coarser
-exploration), and an episode is over after 10 s of the arm's time. In simulation steps, simulated time and wall-clock
-time until 95 of 100 fresh goals are reached without exploration, which is tried every 40 episodes; on the emulated arm,
-where time passes by itself, success and final error after ten minutes of training, updates being made while the arm
-moves, two arms at a time.
+exploration), and an episode is over after 10 s of the arm's time. Steps, simulated time and wall-clock time until 95 of
+100 fresh goals are reached without exploration, which is tried every 40 episodes.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +23,6 @@ from uniros_learner.training.episodes import read, summarise
 CYCLES = (0.1, 0.4, 0.8, 1.6)  # s
 SEEDS = (0, 1, 2)
 STEPS = 20_000  # at most, in simulation
-BUDGET = float(os.environ.get("UNIROS_ARM_BUDGET", "600"))  # s of training on the emulated arm
-GOALS = 20  # of an evaluation there
-ARMS = 2  # at a time
 TARGET = 0.95
 EPISODE = 10.0  # s of arm time at most, whatever the cycle
 
@@ -37,8 +30,6 @@ EPISODE = 10.0  # s of arm time at most, whatever the cycle
 def measure(cycles: Sequence[float] = CYCLES, seeds: Sequence[int] = SEEDS) -> Iterator[Row]:
     for cycle in cycles:
         yield in_simulation(cycle, seeds)
-    with ThreadPoolExecutor(ARMS) as pool:
-        yield from pool.map(lambda cycle: on_the_arm(cycle, seeds[0]), cycles)
 
 
 def in_simulation(cycle: float, seeds: Sequence[int]) -> Row:
@@ -53,19 +44,6 @@ def in_simulation(cycle: float, seeds: Sequence[int]) -> Row:
     return Row(f"cycle {cycle:g} s, simulation ({len(runs)} seeds, medians)", "",
                f"{sum(solved)} of {len(runs)} solved; {steps:,.0f} steps, {steps * cycle:,.0f} s simulated, "
                f"{seconds:.1f} s; then {rate:.0%}, {error:.1f} mm")
-
-
-def on_the_arm(cycle: float, seed: int) -> Row:
-    with tempfile.TemporaryDirectory() as folder:
-        run = train("RX200ReachReal-v0", cycle, seed, Path(folder) / "run", 1_000_000, BUDGET)
-        episodes = read(run / "metrics.csv")
-        subprocess.run(["rosrun", "uniros", "evaluate", str(run), "--episodes", str(GOALS), "--out",
-                        str(run / "judged.csv")], check=True)
-        judged = summarise(read(run / "judged.csv"))
-    rate, error = judged.success_rate or 0.0, 1000 * (judged.mean_error or np.nan)
-    return Row(f"cycle {cycle:g} s, emulated arm, seed {seed}", "",
-               f"{episodes[-1].step:,} steps in {episodes[-1].seconds:.0f} s, {len(episodes)} episodes; "
-               f"then {rate:.0%} of {judged.episodes}, {error:.1f} mm")
 
 
 def train(env_id: str, cycle: float, seed: int, folder: Path, steps: int, budget: float | None = None) -> Path:
