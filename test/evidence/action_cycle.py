@@ -22,7 +22,7 @@ from uniros_learner.training.episodes import read, summarise
 
 CYCLES = (0.1, 0.4, 0.8, 1.6)  # s
 SEEDS = (0, 1, 2)
-STEPS = 20_000  # at most, in simulation
+STEPS = 10_000  # at most
 TARGET = 0.95
 EPISODE = 10.0  # s of arm time at most, whatever the cycle
 
