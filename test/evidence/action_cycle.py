@@ -2,8 +2,9 @@
 
 How long an action lasts decides how learning goes: TD3 (`config/algorithms/td3.yaml`) on Reach with cycles of 0.1, 0.4,
 0.8 and 1.6 s; one unit of an action stays 1 rad/s, so that longer cycles mean coarser motions (and coarser
-exploration), and an episode is over after 10 s of the arm's time. Steps, simulated time and wall-clock time until 95 of
-100 fresh goals are reached without exploration, which is tried every 40 episodes.
+exploration), and an episode is over after 10 s of the arm's time. Steps, simulated time and wall-clock time (which is
+not the point here: it is that of whatever else the machine does) until 95 of 100 fresh goals are reached without
+exploration, which is tried every 40 episodes.
 """
 
 from __future__ import annotations
