@@ -20,7 +20,7 @@ from run import Row
 from uniros_learner.training.episodes import read, summarise
 
 BUDGET = float(os.environ.get("UNIROS_ARM_BUDGET", "300"))  # s of training
-GOALS = 20  # of an evaluation
+GOALS = 10  # of an evaluation
 ARMS = 2  # at a time
 
 
