@@ -1,7 +1,7 @@
 """The action cycle, on the emulated arm.
 
-The same where time passes by itself: success and final error after five minutes of training (UNIROS_ARM_BUDGET: so many
-seconds), updates being made while the arm moves, two arms at a time.
+The same where time passes by itself: success and final error after two and a half minutes of training
+(UNIROS_ARM_BUDGET: so many seconds), updates being made while the arm moves, two arms at a time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from run import Row
 
 from uniros_learner.training.episodes import read, summarise
 
-BUDGET = float(os.environ.get("UNIROS_ARM_BUDGET", "300"))  # s of training
+BUDGET = float(os.environ.get("UNIROS_ARM_BUDGET", "150"))  # s of training
 GOALS = 10  # of an evaluation
 ARMS = 2  # at a time
 

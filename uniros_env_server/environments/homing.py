@@ -29,7 +29,8 @@ class Manners:
     planning: float = 8.0  # s
     near: float = 0.04  # rad, of every joint from the end, to be there
     still: float = 0.05  # rad/s, slower than which it rests
-    settling: float = 2.0  # s it may take to come to rest
+    settling: float = 2.0  # s it may take to come to rest ...
+    looks: int = 6  # ... or so many action cycles, where these are long: it is looked at once in each
     fingers: float = 0.02  # m/s
     there: float = 1e-3  # rad, m: an arm told to be nearer than this to the end need not move
 
@@ -94,7 +95,7 @@ class Homing:
     def _settle(self, q: Array, until: float, progress: Progress) -> RobotState:
         """Hold until the arm rests at q. Raises RobotFault when it does not get there."""
         progress(1.0, "coming to rest")
-        end = time.monotonic() + self._manners.settling
+        end = time.monotonic() + max(self._manners.settling, self._manners.looks * self._clock.cycle_time)
         while True:
             state = self._go(q, until).state
             away = np.abs(state.positions(self._gate.model.arm) - q[:, : self._arm]).max()
